@@ -1,0 +1,60 @@
+"""What differs between clusters, as facts that components read instead of asking which cluster it is."""
+
+from enum import StrEnum
+from typing import Final
+
+from rayfort import versions
+from rayfort.model import Cidr, DnsLabel, DnsName, Model, SemVer
+
+CLUSTER_DOMAIN: Final = "cluster.local"
+
+
+class ClusterDns(StrEnum):
+    """The DNS server of a cluster; it decides whether a Pod has a name made of its address."""
+
+    COREDNS = "coredns"
+    KUBE_DNS = "kube-dns"
+    CLOUD_DNS = "cloud-dns"
+
+    @property
+    def names_pods_by_address(self) -> bool:
+        """Whether ``10-0-0-1.<service>.<namespace>.svc`` resolves.
+
+        A habit of CoreDNS, not of the Kubernetes DNS specification: kube-dns names endpoints by a hash.
+        """
+        return self is ClusterDns.COREDNS
+
+
+# Native sidecars: since the first, Kubernetes has them; since the second, Istio takes them by itself.
+NATIVE_SIDECARS_POSSIBLE: Final = "1.29.0"
+NATIVE_SIDECARS_CHOSEN: Final = "1.33.0"
+
+
+class ClusterFacts(Model):
+    """Facts of one cluster.
+
+    Args:
+        dns: the DNS server (``coredns``, ``kube-dns`` or ``cloud-dns``).
+        cluster_domain: the DNS zone of Services.
+        kubernetes_version: version of the oldest kubelet, ``MAJOR.MINOR.PATCH``.
+        network_policy: whether NetworkPolicies are enforced.
+        load_balancers: whether Services of type LoadBalancer get an address.
+        workload_identity: whether Pods get cloud identities by their service account.
+        istio_cni: whether nodes run the Istio CNI plugin, so that Pods need no NET_ADMIN.
+        api_server_cidrs: addresses of the API server, for egress rules; empty means any address.
+        dns_namespace: where the DNS server runs.
+    """
+
+    dns: ClusterDns = ClusterDns.COREDNS
+    cluster_domain: DnsName = CLUSTER_DOMAIN
+    kubernetes_version: SemVer = "1.33.0"
+    network_policy: bool = True
+    load_balancers: bool = False
+    workload_identity: bool = False
+    istio_cni: bool = False
+    api_server_cidrs: tuple[Cidr, ...] = ()
+    dns_namespace: DnsLabel = "kube-system"
+
+    def kubelets_at_least(self, version: str) -> bool:
+        """Whether every kubelet is of ``version`` or newer."""
+        return versions.at_least(self.kubernetes_version, version)

@@ -1,0 +1,23 @@
+"""Names and labels that more than one component reads."""
+
+from typing import Final
+
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+PART_OF: Final = "app.kubernetes.io/part-of"
+RAY_CLUSTER: Final = "ray.io/cluster"
+RAY_NODE_TYPE: Final = "ray.io/node-type"
+RAY_HEADLESS_WORKER_SERVICE: Final = "ray.io/headless-worker-svc"
+ISTIO_INJECTION: Final = "istio-injection"
+SIDECAR_INJECT: Final = "sidecar.istio.io/inject"
+CANONICAL_NAME: Final = "service.istio.io/canonical-name"
+NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
+POD_SECURITY: Final = "pod-security.kubernetes.io"  # a prefix: enforce, audit and warn follow
+WORKSPACE: Final = "rayfort.dev/workspace"
+
+WAIT_FOR: Final = "pulumi.com/waitFor"
+SKIP_AWAIT: Final = "pulumi.com/skipAwait"
+
+
+def common(**extra: str) -> dict[str, str]:
+    """The labels of every object that Rayfort makes, with ``extra`` on top."""
+    return {PART_OF: "rayfort", **extra}

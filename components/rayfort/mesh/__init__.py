@@ -1,0 +1,1 @@
+"""The service mesh: Istio, its mTLS policies, authorization, scope and telemetry."""

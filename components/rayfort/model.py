@@ -1,0 +1,179 @@
+"""The base of every argument model, and the value types that they share.
+
+A component's arguments and a stack's settings are the same frozen pydantic models: camelCase keys in
+stack files, snake_case names in Python, unknown keys refused.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Annotated, Any
+
+import pulumi
+import semver
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    SecretStr,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, core_schema
+
+JsonObject = dict[str, Any]
+
+
+class Model(BaseModel):
+    """A frozen model whose keys are camelCase in YAML and snake_case in Python."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,  # an input may hold a secret
+    )
+
+
+def _semver(value: str) -> str:
+    if not semver.Version.is_valid(value):
+        raise ValueError("is not a version; write MAJOR.MINOR.PATCH without a leading 'v', such as 1.6.2")
+    return value
+
+
+def _cidr(value: str) -> str:
+    try:
+        ip_network(value)
+    except ValueError as error:
+        raise ValueError("is not a CIDR block with a clean network address, such as 10.0.0.0/8") from error
+    return value
+
+
+@dataclass(frozen=True)
+class Written:
+    """A constraint on text: a pattern for the JSON schema, and what to say where it does not match."""
+
+    pattern: str
+    problem: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^({self.pattern})$"}
+
+    def _check(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value):
+            raise ValueError(self.problem)
+        return value
+
+
+_IMAGE_REPOSITORY = r"[a-z0-9]+([._-]+[a-z0-9]+)*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
+_IMAGE_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+
+SemVer = Annotated[str, AfterValidator(_semver)]
+Cidr = Annotated[str, AfterValidator(_cidr)]
+# Strict: true and "1" are no numbers.
+Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
+Count = Annotated[int, Field(ge=0, strict=True)]
+Seconds = Annotated[int, Field(ge=10, strict=True)]
+DnsLabel = Annotated[
+    str,
+    Written(
+        r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?",
+        "is not a Kubernetes name; use at most 63 lower-case letters, digits and '-', "
+        "starting with a letter and not ending with '-'",
+    ),
+]
+DnsName = Annotated[
+    str,
+    Written(
+        r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
+        "is not a DNS name; write for example cluster.local, without a dot at the end",
+    ),
+]
+HttpUrl = Annotated[
+    str,
+    Written(r"https?://[^\s/@]+(/\S*)?", "is not a URL; write https://host/path, without a login in it"),
+]
+EnvName = Annotated[
+    str,
+    Written(r"[A-Za-z_][A-Za-z0-9_]*", "is not an environment variable's name; use letters, digits and '_'"),
+]
+Quantity = Annotated[
+    str,
+    Field(coerce_numbers_to_str=True),
+    Written(
+        r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?",
+        "is not a Kubernetes quantity; write for example 500m, 2 or 4Gi",
+    ),
+]
+Cpus = Annotated[
+    str,
+    Field(coerce_numbers_to_str=True),
+    Written(r"[0-9]+(\.[0-9]+)?|[0-9]+m", "is not a number of CPUs; write for example 500m or 2"),
+]
+ExtendedResource = Annotated[
+    str,
+    Written(
+        r"[a-z0-9.-]+/[a-zA-Z0-9._-]+",
+        "is not an extended resource; write domain/name, such as nvidia.com/gpu",
+    ),
+]
+ImageRepository = Annotated[
+    str,
+    Written(
+        _IMAGE_REPOSITORY,
+        "is not an image repository; write registry/name without tag or digest, such as "
+        "docker.io/rayproject/ray",
+    ),
+]
+ImageTag = Annotated[
+    str, Written(_IMAGE_TAG, "is not an image tag; use letters, digits, '_', '.' and '-', such as v1.6.2")
+]
+ImageReference = Annotated[
+    str,
+    Written(
+        rf"{_IMAGE_REPOSITORY}(:{_IMAGE_TAG})?(@sha256:[0-9a-f]{{64}})?",
+        "is not an image reference; write registry/name:tag or registry/name@sha256:digest",
+    ),
+]
+
+
+def _secret_input(value: Any) -> SecretStr | pulumi.Output[str]:
+    if value == "":
+        raise ValueError("is empty; set it with `pulumi config set --secret --path`, or leave it out")
+    if isinstance(value, str):
+        return SecretStr(value)
+    if isinstance(value, SecretStr | pulumi.Output):
+        return value
+    raise ValueError("is not text; set it with `pulumi config set --secret --path`")
+
+
+SecretInput = Annotated[
+    SecretStr | pulumi.Output[str], PlainValidator(_secret_input), WithJsonSchema({"type": "string"})
+]
+"""A secret given as text (from a stack's encrypted configuration) or as an output of another resource."""
+
+
+def as_secret(value: SecretInput) -> pulumi.Output[str]:
+    """The value as an output that Pulumi encrypts in its state and masks in its log."""
+    return pulumi.Output.secret(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> JsonObject:
+    """``base`` with ``over`` laid on top: objects are merged key by key, everything else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged

@@ -1,0 +1,144 @@
+"""NetworkPolicies of one workspace: the second layer, for Pods and ports that the mesh does not see."""
+
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final
+
+from rayfort import labels
+from rayfort.model import JsonObject
+from rayfort.ray.ports import NodeRole, Peer, RayPort, RayPorts, ports_for
+
+DEFAULT_DENY: Final = "default-deny"
+ISTIOD_XDS_PORT: Final = 15012
+SIDECAR_METRICS_PORT: Final = 15020
+# Where clouds keep their metadata servers: link-local addresses, and two of IPv6 (AWS, Google).
+METADATA_BLOCKS: Final = ("169.254.0.0/16", "fd00:ec2::254/128", "fd20:ce::254/128")
+ANYWHERE: Final = "0.0.0.0/0"
+
+
+def default_deny_spec() -> JsonObject:
+    """``spec`` that refuses all traffic of every Pod of the namespace, in and out."""
+    return {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def dns_spec(dns_namespace: str) -> JsonObject:
+    """``spec`` that lets every Pod ask the cluster's DNS."""
+    ports = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
+    return _egress({}, [{"to": [_namespace(dns_namespace)], "ports": ports}])
+
+
+def mesh_spec(root_namespace: str) -> JsonObject:
+    """``spec`` that lets sidecars reach istiod on its TLS port.
+
+    Its plaintext ports (15010, 8080, 15014) stay closed.
+    """
+    return _egress({}, [{"to": [_namespace(root_namespace)], "ports": _tcp([ISTIOD_XDS_PORT])}])
+
+
+def tracing_spec(namespace: str, port: int) -> JsonObject:
+    """``spec`` that lets sidecars send traces to a collector."""
+    return _egress({}, [{"to": [_namespace(namespace)], "ports": _tcp([port])}])
+
+
+def egress_spec(cidrs: Sequence[str], ports: Sequence[int]) -> JsonObject:
+    """``spec`` that lets Pods out to these addresses and TCP ports, never to a metadata server
+    that merely lies in one of them."""
+    return _egress({}, [{"to": [address_block(cidr) for cidr in cidrs], "ports": _tcp(ports)}])
+
+
+def api_server_spec(cluster: str, cidrs: Sequence[str]) -> JsonObject:
+    """``spec`` that lets a head with an autoscaler reach the API server."""
+    blocks = [address_block(cidr) for cidr in cidrs or [ANYWHERE]]
+    return _egress(_head(cluster), [{"to": blocks, "ports": _tcp([443, 6443])}])
+
+
+def address_block(cidr: str) -> JsonObject:
+    """A peer for a block of addresses, without the metadata servers that lie in it."""
+    listed = reaches_metadata(cidr)
+    holes = [block for block in METADATA_BLOCKS if not listed and _holds(cidr, block)]
+    return {"ipBlock": {"cidr": cidr, **({"except": holes} if holes else {})}}
+
+
+def reaches_metadata(cidr: str) -> bool:
+    """Whether a block lies among the metadata servers' own addresses: it was listed on purpose."""
+    return any(_holds(block, cidr) for block in METADATA_BLOCKS)
+
+
+def _holds(outer: str, inner: str) -> bool:
+    """Whether ``inner`` is part of ``outer`` and smaller or equal."""
+    one, other = ip_network(inner), ip_network(outer)
+    if isinstance(one, IPv4Network) and isinstance(other, IPv4Network):
+        return one.subnet_of(other)
+    if isinstance(one, IPv6Network) and isinstance(other, IPv6Network):
+        return one.subnet_of(other)
+    return False
+
+
+def intra_cluster_spec(cluster: str) -> JsonObject:
+    """``spec`` that lets the nodes of one Ray cluster reach each other."""
+    nodes = {"matchLabels": {labels.RAY_CLUSTER: cluster}}
+    peers = [{"podSelector": nodes}]
+    return {
+        "podSelector": nodes,
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": peers}],
+        "egress": [{"to": peers}],
+    }
+
+
+def head_ingress_spec(cluster: str, ports: RayPorts, callers: Mapping[Peer, Sequence[str]]) -> JsonObject:
+    """``spec`` that lets namespaces reach the head on the ports that are for them.
+
+    Args:
+        cluster: the RayCluster's name.
+        ports: its ports.
+        callers: for each kind of caller, the namespaces it runs in.
+    """
+    return {
+        "podSelector": _head(cluster),
+        "policyTypes": ["Ingress"],
+        "ingress": [
+            {
+                "from": [_namespace(name) for name in namespaces],
+                "ports": [_range(port) for port in ports_for(ports, NodeRole.HEAD, peer)],
+            }
+            for peer, namespaces in callers.items()
+            if namespaces
+        ],
+    }
+
+
+def metrics_spec(cluster: str, ports: RayPorts, namespaces: Sequence[str]) -> JsonObject:
+    """``spec`` that lets monitoring namespaces scrape Ray's and the sidecars' metrics."""
+    numbers = [port.first for port in ports_for(ports, NodeRole.WORKER, Peer.METRICS)]
+    return {
+        "podSelector": {"matchLabels": {labels.RAY_CLUSTER: cluster}},
+        "policyTypes": ["Ingress"],
+        "ingress": [
+            {
+                "from": [_namespace(name) for name in namespaces],
+                "ports": _tcp([*numbers, SIDECAR_METRICS_PORT]),
+            }
+        ],
+    }
+
+
+def _egress(selector: JsonObject, rules: list[JsonObject]) -> JsonObject:
+    return {"podSelector": selector, "policyTypes": ["Egress"], "egress": rules}
+
+
+def _head(cluster: str) -> JsonObject:
+    return {"matchLabels": {labels.RAY_CLUSTER: cluster, labels.RAY_NODE_TYPE: NodeRole.HEAD.value}}
+
+
+def _namespace(name: str) -> JsonObject:
+    return {"namespaceSelector": {"matchLabels": {labels.NAMESPACE_NAME: name}}}
+
+
+def _tcp(ports: Sequence[int]) -> list[JsonObject]:
+    return [{"protocol": "TCP", "port": port} for port in ports]
+
+
+def _range(port: RayPort) -> JsonObject:
+    end = {"endPort": port.last} if port.last != port.first else {}
+    return {"protocol": "TCP", "port": port.first, **end}

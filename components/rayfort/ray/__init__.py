@@ -1,0 +1,1 @@
+"""Ray on Kubernetes: the operator, clusters, tokens and credentials."""

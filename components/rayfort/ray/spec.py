@@ -1,0 +1,237 @@
+"""What a user says about a Ray cluster."""
+
+from math import ceil
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, field_validator, model_validator
+
+from rayfort import versions
+from rayfort.model import (
+    Count,
+    Cpus,
+    DnsLabel,
+    EnvName,
+    ExtendedResource,
+    ImageReference,
+    JsonObject,
+    Model,
+    Quantity,
+    Seconds,
+    SemVer,
+)
+from rayfort.ray.auth import TokenAuth, check_environment, check_ray_version
+from rayfort.ray.headless_service import SUFFIX
+from rayfort.ray.ports import NodeRole, RayPorts, Traffic, ray_start_params, with_workers_for
+
+# The longest name made from it, the headless Service's, is a DNS label of 63 characters.
+MAX_CLUSTER_NAME: Final = 63 - len(SUFFIX)
+
+
+def _cluster_name(value: str) -> str:
+    if len(value) > MAX_CLUSTER_NAME:
+        raise ValueError(
+            f"is {len(value)} characters long; use at most {MAX_CLUSTER_NAME}, since the names of "
+            "Services are made from it"
+        )
+    return value
+
+
+# `ray start` parameters that Rayfort or KubeRay derives, beside those of the port table.
+_OTHERWISE_DERIVED: Final = frozenset({"node-ip-address", "num-cpus", "worker-port-list", "head", "address"})
+
+ClusterName = Annotated[DnsLabel, AfterValidator(_cluster_name)]
+
+
+class Resources(Model):
+    """Requests and limits of a Ray container; both are set to the same values.
+
+    Args:
+        cpu: CPUs, such as ``2`` or ``500m``.
+        memory: memory, such as ``8Gi``.
+        gpu: number of GPUs; 0 for none.
+        gpu_resource: the extended resource that counts them.
+    """
+
+    cpu: Cpus = "1"
+    memory: Quantity = "4Gi"
+    gpu: Count = 0
+    gpu_resource: ExtendedResource = "nvidia.com/gpu"
+
+    @property
+    def quantities(self) -> dict[str, str]:
+        """The resource list of a container."""
+        gpus = {self.gpu_resource: str(self.gpu)} if self.gpu else {}
+        return {"cpu": self.cpu, "memory": self.memory, **gpus}
+
+    @property
+    def ray_cpus(self) -> int:
+        """CPUs that Ray schedules on: whole ones, at least one (Ray rounds fractions up)."""
+        value = float(self.cpu[:-1]) / 1000 if self.cpu.endswith("m") else float(self.cpu)
+        return max(1, ceil(value))
+
+
+class RayNode(Model):
+    """What head and workers have in common.
+
+    Args:
+        resources: requests and limits.
+        num_cpus: CPUs that Ray schedules on; by default those of ``resources``. 0 keeps work off a node.
+        ray_start_params: further parameters of ``ray start``; ports and node address are Rayfort's.
+        env: environment variables (no secrets, and none of ``RAY_AUTH_*``).
+        labels, annotations: for the Pod.
+        node_selector, tolerations, affinity: where the Pod may run.
+        service_account: a service account that exists already; by default the workspace's own.
+        pod_spec: anything else of the Pod's spec, laid over what Rayfort computes.
+    """
+
+    resources: Resources = Resources()
+    num_cpus: Count | None = None
+    ray_start_params: dict[str, str] = {}
+    env: dict[EnvName, str] = {}
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[JsonObject, ...] = ()
+    affinity: JsonObject | None = None
+    service_account: DnsLabel | None = None
+    pod_spec: JsonObject = {}
+
+    @field_validator("env")
+    @classmethod
+    def _no_auth_variables(cls, value: dict[str, str]) -> dict[str, str]:
+        check_environment(list(value))
+        return value
+
+    @field_validator("ray_start_params")
+    @classmethod
+    def _no_derived_params(cls, value: dict[str, str]) -> dict[str, str]:
+        derived = {*ray_start_params(RayPorts(), NodeRole.HEAD), *_OTHERWISE_DERIVED}
+        for name in value:
+            if name in derived:
+                raise ValueError(
+                    f"{name} is derived from `ports`, `traffic` or `numCpus`, so that Services and policies "
+                    "agree with it; set it there"
+                )
+        return value
+
+    @field_validator("pod_spec")
+    @classmethod
+    def _no_containers(cls, value: JsonObject) -> JsonObject:
+        if "containers" in value:
+            raise ValueError(
+                "containers is computed (KubeRay takes the first container for Ray); use env, resources and "
+                "annotations, or `initContainers` and `volumes` for additions"
+            )
+        for name in ("serviceAccountName", "serviceAccount"):
+            if name in value:
+                raise ValueError(
+                    f"{name} is the Pod's identity in the mesh, which policies name; set `serviceAccount` of "
+                    "the node instead"
+                )
+        return value
+
+
+class HeadNode(RayNode):
+    """The head node."""
+
+
+class WorkerGroup(RayNode):
+    """A group of equal workers.
+
+    Args:
+        name: the group's name.
+        replicas: how many workers to start with.
+        min_replicas, max_replicas: bounds for the autoscaler; both default to ``replicas``.
+    """
+
+    name: DnsLabel
+    replicas: Count = 1
+    min_replicas: Count | None = None
+    max_replicas: Count | None = None
+
+    @model_validator(mode="after")
+    def _bounds(self) -> "WorkerGroup":
+        low, high = self.bounds
+        if not low <= self.replicas <= high:
+            raise ValueError(
+                f"replicas ({self.replicas}) must be between minReplicas ({low}) and maxReplicas ({high})"
+            )
+        return self
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The least and the greatest number of workers."""
+        low = self.replicas if self.min_replicas is None else self.min_replicas
+        high = self.replicas if self.max_replicas is None else self.max_replicas
+        return low, high
+
+
+class RayClusterSpec(Model):
+    """A Ray cluster, as a workspace lists it.
+
+    Args:
+        name: the RayCluster's name.
+        ray_version: the version of Ray in the image; KubeRay does not look into the image, so the image's
+            tag is this version unless ``image`` says otherwise.
+        image: a whole image reference; it must hold the Ray of ``ray_version``.
+        traffic: ``l4`` or ``l7``.
+        ports: port numbers; where ``max_worker`` is left out, the worker range follows the CPUs of the
+            largest node.
+        head: the head node.
+        worker_groups: the groups of workers, each name once.
+        autoscaling: whether Ray's autoscaler changes ``replicas`` between the bounds.
+        auth: token authentication.
+        netrc: whether nodes mount the workspace's netrc Secret, where it has one.
+        wait_seconds: how long ``up`` waits for the cluster, in seconds.
+    """
+
+    name: ClusterName
+    ray_version: SemVer = versions.RAY
+    image: ImageReference | None = None
+    traffic: Traffic = Traffic.L4
+    ports: RayPorts | None = None
+    head: HeadNode = HeadNode()
+    worker_groups: tuple[WorkerGroup, ...] = ()
+    autoscaling: bool = False
+    auth: TokenAuth = TokenAuth()
+    netrc: bool = True
+    wait_seconds: Seconds = 900
+
+    @field_validator("ray_version")
+    @classmethod
+    def _has_token_auth(cls, value: str) -> str:
+        check_ray_version(value)
+        return value
+
+    @field_validator("worker_groups")
+    @classmethod
+    def _unique_groups(cls, value: tuple[WorkerGroup, ...]) -> tuple[WorkerGroup, ...]:
+        names = [group.name for group in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"worker group {name} stands twice; give each its own name")
+        return value
+
+    @model_validator(mode="after")
+    def _ports_fit(self) -> "RayClusterSpec":
+        _ = self.effective_ports
+        return self
+
+    @property
+    def effective_ports(self) -> RayPorts:
+        """The ports in force: those given, or the defaults with a worker range for the largest node."""
+        return with_workers_for(self.ports or RayPorts(), max(self._node_cpus))
+
+    @property
+    def _node_cpus(self) -> list[int]:
+        nodes: list[RayNode] = [self.head, *self.worker_groups]
+        return [node.num_cpus if node.num_cpus is not None else node.resources.ray_cpus for node in nodes]
+
+    def image_reference(self, repository: str) -> str:
+        """The image to run: the one given, or ``repository`` with the Ray version as its tag."""
+        return self.image or f"{repository}:{self.ray_version}"
+
+
+def stated(values: dict[str, Any]) -> dict[str, Any]:
+    """Drop what is unset, so that a manifest says only what was meant."""
+    return {key: value for key, value in values.items() if value not in (None, (), {}, [])}

@@ -1,0 +1,45 @@
+"""Every chart, image and upstream version that Rayfort deploys by default: one line each.
+
+All of them are settings; these are the values used when a stack says nothing. The versions of the
+sandbox's own tools stand in ``sandbox/tools/*/go.mod``, where the Go tool chain checks them by hash.
+"""
+
+from typing import Final
+
+import semver
+
+RAY: Final = "2.55.1"
+KUBERAY: Final = "1.6.2"
+ISTIO: Final = "1.30.3"
+KBATCH_PROXY: Final = "0.5.0b1"
+
+KUBERAY_CHART_REPOSITORY: Final = "https://ray-project.github.io/kuberay-helm/"
+ISTIO_CHART_REPOSITORY: Final = "https://istio-release.storage.googleapis.com/charts"
+
+RAY_IMAGE: Final = "docker.io/rayproject/ray"
+KBATCH_PROXY_IMAGE: Final = "ghcr.io/kbatch-dev/kbatch-proxy"
+
+KUBERAY_CRD_URL: Final = (
+    "https://raw.githubusercontent.com/ray-project/kuberay/v{version}/helm-chart/kuberay-operator/crds/{file}"
+)
+
+# What a version can do; sources: KubeRay pull requests 4179, 4554, 4185; Ray 2.52 release notes.
+KUBERAY_AUTH_OPTIONS: Final = "1.5.1"
+KUBERAY_AUTH_SECRET_NAME: Final = "1.6.0"  # noqa: S105 - a version
+KUBERAY_UPGRADE_STRATEGY: Final = "1.6.0"
+KUBERAY_CRON_JOB: Final = "1.6.0"
+RAY_TOKEN_AUTH: Final = "2.52.0"  # noqa: S105 - a version
+ISTIO_TLS_MIN_VERSION_FLAG: Final = "1.30.0"
+ISTIO_NATIVE_SIDECARS_AUTO: Final = "1.27.0"
+
+
+def at_least(version: str, floor: str) -> bool:
+    """Whether ``version`` is ``floor`` or newer; both are ``MAJOR.MINOR.PATCH`` with optional suffixes.
+
+    A pre-release counts as its release (``1.31.0-rc.0`` has what ``1.31.0`` has), since a stack that
+    runs one wants that release's features.
+
+    Raises:
+        ValueError: if either is not a semantic version.
+    """
+    return semver.Version.parse(version).finalize_version() >= semver.Version.parse(floor)

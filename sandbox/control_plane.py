@@ -1,0 +1,395 @@
+"""A Kubernetes control plane from local processes: real etcd, API server, controllers, KubeRay operator
+and istiod, on simulated nodes. Everything listens on loopback and keeps its state in one directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+from filelock import FileLock, Timeout
+
+from sandbox import identities, kubeconfig, ports, services, simulated
+from sandbox.certs import Authority, Subject, signing_key
+from sandbox.health import HOST, answers
+from sandbox.kube_api import ApiRefused, ApiUnreachable, KubeApi
+from sandbox.kubeconfig import KeyPair
+from sandbox.local_workload import RUNNING, phase_path, program
+from sandbox.processes import ProcessTable, SandboxError, tail, write_private
+from sandbox.services import Layout, Pki, Services
+
+CONTEXT: Final = "rayfort-sandbox"
+_START_LIMIT: Final = 90.0  # seconds; a start takes about ten, a busy small machine several times that
+_STOP_LIMIT: Final = 8.0
+_POLL: Final = 0.1
+
+
+class Step(Protocol):
+    """One visible step of a longer task."""
+
+    def note(self, text: str) -> None:
+        """Say what the step is doing now."""
+
+
+class Progress(Protocol):
+    """Where the user sees what takes time."""
+
+    def step(self, title: str) -> AbstractContextManager[Step]:
+        """Announce a step that lasts as long as the context."""
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the control plane can be reached: URLs and `host:port` pairs on this machine."""
+
+    api_server: str
+    kubeconfig: Path
+    context: str
+    injection_url: str
+    validation_url: str
+    xds: str
+    xds_tls: str
+    istiod_http: str
+    istiod_monitoring: str
+    operator_metrics: str
+    operator_health: str
+
+
+State = Literal["running", "waiting", "stopped", "crashed"]
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """How one process is. `detail` says what a waiting process waits for."""
+
+    name: str
+    state: State
+    pid: int | None
+    port: int | None
+    log: Path
+    detail: str = ""
+
+
+class ControlPlane:
+    """The control plane whose state lies in the directory `state`.
+
+    `tools` maps tool names (etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok,
+    ray-operator, pilot-discovery) to executables; `assets` maps `kwok-pod-stages` and `kwok-node-stages`
+    to the directories with kwok's stages. `operator_env` are environment variables that win over those
+    which the operator's Deployment sets.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        tools: Mapping[str, Path],
+        assets: Mapping[str, Path],
+        progress: Progress,
+        *,
+        operator_env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._layout = Layout(state.absolute())
+        self._tools = tools
+        self._assets = assets
+        self._progress = progress
+        self._operator_env = dict(operator_env or {})
+        self._table = ProcessTable(self._layout.state)
+        self._lock = FileLock(self._layout.lock, timeout=0)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig (mode 0600). It exists once the control plane was started."""
+        return self._layout.admin_kubeconfig
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep every other command off this state directory; may be nested.
+
+        Raises SandboxError at once if another command has it.
+        """
+        self._make_private(self._layout.state)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise SandboxError(
+                f"Another rayfort command is working on {self._layout.state}. "
+                "Wait until it ends, then try again."
+            ) from None
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """The addresses, valid from the first start on. Raises SandboxError before it."""
+        saved = ports.read(self._layout.ports)
+        if not saved.keys() >= set(services.PORT_NAMES):
+            raise SandboxError("The sandbox has never been started here. Run `./rayfort up`.")
+        return self._endpoints(saved)
+
+    def start(self) -> Endpoints:
+        """Start what does not run, replace what runs out of date, and return when all of it works.
+
+        The operator and istiod count as working also when they wait for what the platform brings.
+        Raises SandboxError naming the process that fails; what this call started is stopped then.
+        """
+        with self.exclusive():
+            started: list[str] = []
+            try:
+                return self._start(started)
+            except BaseException:
+                for name in reversed(started):
+                    self._stop_one(name)
+                raise
+
+    def stop(self) -> None:
+        """End every process, the last started first, and keep the data. Stopped already is a success."""
+        if not self._layout.state.exists():
+            return
+        with self.exclusive(), self._progress.step("Stop the control plane"):
+            clients = [name for name in services.NAMES if name not in (services.ETCD, services.API_SERVER)]
+            for name in clients:
+                self._table.terminate(name)
+            # One after the other from here on: each needs the next one until its end.
+            for name in reversed(services.NAMES):
+                self._stop_one(name)
+
+    def wipe(self) -> None:
+        """Stop, then remove all that the control plane keeps: objects, keys, ports, logs."""
+        self.stop()
+        if not self._layout.state.exists():
+            return
+        with self.exclusive():
+            layout, table = self._layout, self._table
+            for directory in (layout.etcd_data, layout.pki, layout.kubeconfigs, table.run_dir, table.log_dir):
+                shutil.rmtree(directory, ignore_errors=True)
+            for file in (layout.admin_kubeconfig, layout.ports):
+                file.unlink(missing_ok=True)
+        self._layout.lock.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody else's files may lie here too
+            self._layout.state.rmdir()
+
+    def status(self) -> list[ProcessStatus]:
+        """Every process, in the order of the start."""
+        saved = ports.read(self._layout.ports)
+        return [self._status_of(name, saved.get(services.PORTS[name][0])) for name in services.NAMES]
+
+    def _start(self, started: list[str]) -> Endpoints:
+        layout = self._layout
+        with self._progress.step("Start the control plane") as step:
+            in_use = {
+                port
+                for name, own in services.PORTS.items()
+                if any(self._table.running(each) is not None for each in (name, program(name)))
+                for port in own
+            }
+            chosen = ports.keep(layout.ports, services.PORT_NAMES, in_use)
+            step.note("certificates")
+            self._make_private(layout.etcd_data)
+            pki = self._issue(layout)
+            running = Services(layout, self._tools, chosen, pki)
+            self._write_kubeconfigs(running.api_url, pki)
+            write_private(layout.stages, self._stages())
+            specs = running.all(self._operator_env)
+            checks = self._checks(chosen, pki)
+
+            def launch(name: str) -> None:
+                if self._table.up_to_date(specs[name]):
+                    return
+                started.append(name)
+                phase_path(layout.state, name).unlink(missing_ok=True)
+                self._table.start(specs[name])
+
+            for name in (services.ETCD, services.API_SERVER):
+                step.note(name)
+                launch(name)
+                self._wait(name, checks[name])
+            step.note("nodes")
+            with KubeApi(self.kubeconfig) as api:
+                self._retry(services.API_SERVER, lambda: self._furnish(api))
+                rest = services.NAMES[2:]
+                for name in rest:
+                    launch(name)
+                for name in rest:
+                    step.note(name)
+                    self._wait(name, checks[name])
+                step.note("nodes")
+                self._wait(services.SIMULATOR, lambda: self._usable(api))
+        return self._endpoints(chosen)
+
+    def _stages(self) -> str:
+        return simulated.stages(
+            self._assets["kwok-pod-stages"], self._assets["kwok-node-stages"], services.STOOD_IN.values()
+        )
+
+    def _furnish(self, api: KubeApi) -> bool:
+        """Put the rights of our own identities and the simulated nodes into the cluster."""
+        for path, manifest in identities.rbac_objects():
+            api.apply(path, manifest)
+        for index in range(len(simulated.NODE_NAMES)):
+            path, manifest, status = simulated.node(index)
+            api.apply(path, manifest)
+            api.apply(f"{path}/status", status)
+        return True
+
+    def _usable(self, api: KubeApi) -> bool:
+        nodes = (api.get(f"/api/v1/nodes/{name}") for name in simulated.NODE_NAMES)
+        # Pods are refused in a namespace that has no default ServiceAccount yet.
+        account = api.get("/api/v1/namespaces/default/serviceaccounts/default")
+        return account is not None and all(simulated.is_ready(each) for each in nodes)
+
+    def _retry(self, name: str, work: Callable[[], bool]) -> None:
+        """Do `work` until the API server is far enough to accept it."""
+
+        def attempt() -> bool:
+            try:
+                return work()
+            except (ApiRefused, ApiUnreachable):
+                return False
+
+        self._wait(name, attempt)
+
+    def _wait(self, name: str, healthy: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _START_LIMIT
+        while True:
+            try:
+                if healthy():
+                    return
+            except ApiUnreachable:
+                pass
+            if self._table.running(name) is None:
+                raise self._table.died(name)
+            if time.monotonic() > deadline:
+                log = self._table.log(name)
+                raise SandboxError(
+                    f"{name} runs but is not healthy after {_START_LIMIT:.0f} seconds. "
+                    f"The last lines of {log}:\n{tail(log)}"
+                )
+            time.sleep(_POLL)
+
+    def _checks(self, chosen: Mapping[str, int], pki: Pki) -> dict[str, Callable[[], bool]]:
+        cluster, etcd = pki.cluster_ca.cert, pki.etcd_ca.cert
+        return {
+            services.ETCD: lambda: answers(chosen["etcd"], "/health", etcd, pki.etcd_client),
+            services.API_SERVER: lambda: answers(chosen["api"], "/readyz", cluster, pki.admin),
+            services.CONTROLLER_MANAGER: lambda: answers(chosen["controller-manager"], "/healthz", cluster),
+            services.SCHEDULER: lambda: answers(chosen["scheduler"], "/healthz", cluster),
+            services.SIMULATOR: lambda: answers(chosen["kwok"], "/healthz"),
+            **{name: self._settled(name, chosen) for name in services.STOOD_IN},
+        }
+
+    def _settled(self, name: str, chosen: Mapping[str, int]) -> Callable[[], bool]:
+        """Whether a local workload serves, or cannot serve before the platform brings or mends something.
+
+        Waiting for one that can serve matters: its webhooks would refuse what comes right after the start.
+        """
+
+        port, path = services.HEALTH[name]
+
+        def settled() -> bool:
+            try:
+                phase = phase_path(self._layout.state, name).read_text()
+            except FileNotFoundError:
+                return False
+            return phase != RUNNING or answers(chosen[port], path)
+
+        return settled
+
+    def _stop_one(self, name: str) -> None:
+        self._table.stop(name, _STOP_LIMIT)
+        # Gone with its parent already, unless the parent was killed on a system without parent-death signals.
+        self._table.stop(program(name), _STOP_LIMIT)
+        phase_path(self._layout.state, name).unlink(missing_ok=True)
+
+    def _status_of(self, name: str, port: int | None) -> ProcessStatus:
+        log = self._table.log(name)
+        record = self._table.running(name)
+        if record is None:
+            gone: State = "crashed" if self._table.record(name) else "stopped"
+            return ProcessStatus(name, gone, None, port, log)
+        if name not in services.STOOD_IN:
+            return ProcessStatus(name, "running", record.pid, port, log)
+        real = self._table.running(program(name))
+        if real is not None:
+            return ProcessStatus(name, "running", real.pid, port, log)
+        phase = phase_path(self._layout.state, name)
+        detail = phase.read_text() if phase.exists() else "starting"
+        return ProcessStatus(name, "waiting", record.pid, port, log, detail)
+
+    def _write_kubeconfigs(self, url: str, pki: Pki) -> None:
+        layout, ca = self._layout, pki.cluster_ca.cert
+        for path, identity in (
+            (layout.admin_kubeconfig, pki.admin),
+            (layout.kubeconfig(services.CONTROLLER_MANAGER), pki.controller_manager),
+            (layout.kubeconfig(services.SCHEDULER), pki.scheduler),
+            (layout.kubeconfig(services.SIMULATOR), pki.simulator),
+        ):
+            kubeconfig.write(path, kubeconfig.render(url, ca, identity, CONTEXT))
+
+    @staticmethod
+    def _issue(layout: Layout) -> Pki:
+        here = (HOST, "localhost")
+        cluster = Authority(layout.pki, "rayfort-sandbox")
+        etcd = Authority(layout.pki / "etcd", "rayfort-sandbox-etcd")
+        front_proxy = Authority(layout.pki / "front-proxy", "rayfort-sandbox-front-proxy")
+        api_names = (
+            *here,
+            services.KUBERNETES_SERVICE_IP,
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            f"kubernetes.default.svc.{services.CLUSTER_DOMAIN}",
+        )
+        private, public = layout.pki / "tokens.key", layout.pki / "tokens.pub"
+        signing_key(private, public)
+
+        def client(file_name: str, subject: Subject, hosts: tuple[str, ...] = ()) -> KeyPair:
+            return cluster.issue(file_name, Subject(subject.common_name, subject.organizations, hosts))
+
+        return Pki(
+            cluster_ca=cluster.pair,
+            etcd_ca=etcd.pair,
+            front_proxy_ca=front_proxy.pair,
+            front_proxy=front_proxy.issue("client", Subject(services.FRONT_PROXY)),
+            etcd=etcd.issue("server", Subject("etcd", hosts=here)),
+            etcd_client=etcd.issue("client", Subject("kube-apiserver")),
+            api_server=client("api-server", Subject("kube-apiserver"), api_names),
+            controller_manager=client("controller-manager", identities.CONTROLLER_MANAGER, here),
+            scheduler=client("scheduler", identities.SCHEDULER, here),
+            simulator=client("simulator", identities.SIMULATOR),
+            workloads=client("workloads", identities.WORKLOADS),
+            admin=client("admin", identities.ADMIN),
+            tokens_private=private,
+            tokens_public=public,
+        )
+
+    def _endpoints(self, chosen: Mapping[str, int]) -> Endpoints:
+        def address(port: str) -> str:
+            return f"{HOST}:{chosen[port]}"
+
+        webhooks = f"https://{services.WEBHOOK_HOST}:{chosen['istiod-webhooks']}"
+        return Endpoints(
+            api_server=f"https://{address('api')}",
+            kubeconfig=self.kubeconfig,
+            context=CONTEXT,
+            injection_url=f"{webhooks}/inject",
+            validation_url=f"{webhooks}/validate",
+            xds=address("istiod-xds"),
+            xds_tls=address("istiod-xds-tls"),
+            istiod_http=address("istiod-http"),
+            istiod_monitoring=address("istiod-monitoring"),
+            operator_metrics=address("operator-metrics"),
+            operator_health=address("operator-health"),
+        )
+
+    @staticmethod
+    def _make_private(directory: Path) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)

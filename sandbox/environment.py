@@ -1,0 +1,165 @@
+"""The embedded environment as one thing: tools, control plane and stack, up and down."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sandbox import engine, ray_status
+from sandbox.control_plane import ControlPlane, Endpoints, ProcessStatus
+from sandbox.operator_chart import write_chart, write_definitions_chart
+from sandbox.processes import SandboxError
+from sandbox.progress import Progress
+from sandbox.ray_status import RayClusterStatus
+from sandbox.stack import Changes, SandboxStack
+from sandbox.toolchain import ASSETS, TOOLS, Toolchain
+
+STATE_DIRECTORY: Final = Path(".rayfort") / "sandbox"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an `up` ended with.
+
+    Attributes:
+        changes: what Pulumi did.
+        clusters: the Ray clusters as KubeRay sees them.
+        outputs: the stack's outputs, without the secret ones.
+        stand_ins: the providers that Rayfort's stand-ins served.
+    """
+
+    changes: Changes
+    clusters: list[RayClusterStatus]
+    outputs: Mapping[str, Any]
+    stand_ins: tuple[str, ...]
+
+
+class Environment:
+    """The sandbox of one checkout.
+
+    Args:
+        root: the checkout.
+        progress: where long work is shown.
+        state: the sandbox's directory; by default ``.rayfort/sandbox`` of the checkout.
+        overrides: laid over the stack file's values; for tests.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        progress: Progress,
+        *,
+        state: Path | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.root = root
+        self.state = state or root / STATE_DIRECTORY
+        self.progress = progress
+        self._overrides = overrides
+        self._toolchain = Toolchain(progress=progress)
+
+    def up(self) -> Report:
+        """Bring everything up, from nothing or from whatever is there.
+
+        Raises:
+            ToolchainError, SandboxError, StackError: with what failed and what to do; `up` can be run again.
+        """
+        with self._ready() as (stack, stand_ins):
+            changes = self._pulumi("Provision the platform", stack.up)
+            with self.progress.step("Wait for the Ray clusters"):
+                clusters = ray_status.wait_ready(self.kubeconfig)
+            return Report(changes, clusters, stack.outputs(), stand_ins)
+
+    def preview(self, *, on_output: Callable[[str], None] | None = None, diff: bool = False) -> Changes:
+        """What `up` would change, against the live cluster."""
+        with self._ready() as (stack, _):
+            return self._pulumi("Preview", lambda note: stack.preview(note, on_output=on_output, diff=diff))
+
+    def down(self, *, force: bool = False) -> bool:
+        """Remove every object, process and file of the sandbox.
+
+        Args:
+            force: do not ask Pulumi to delete the objects first; the cluster goes in any case.
+
+        Returns:
+            Whether there was anything to remove.
+        """
+        if not self.state.exists():
+            return False
+        if not force and (self.state / "engine").exists():
+            with self._ready() as (stack, _):
+                if stack.exists:
+                    self._pulumi("Delete the platform", stack.destroy)
+        self._control_plane({}, {}).wipe()
+        shutil.rmtree(self.state, ignore_errors=True)
+        return True
+
+    def stop(self) -> None:
+        """End every process and keep the data; `up` goes on from there."""
+        if self.state.exists():
+            self._control_plane({}, {}).stop()
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The kubeconfig of the sandbox's administrator."""
+        return self._control_plane({}, {}).kubeconfig
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where the control plane listens.
+
+        Raises:
+            SandboxError: if it was never started.
+        """
+        return self._control_plane({}, {}).endpoints
+
+    def processes(self) -> list[ProcessStatus]:
+        """The sandbox's processes; none where it was never started."""
+        return self._control_plane({}, {}).status() if self.state.exists() else []
+
+    def clusters(self) -> list[RayClusterStatus]:
+        """The Ray clusters; none where the API server does not answer."""
+        return ray_status.read(self.kubeconfig) if self.kubeconfig.exists() else []
+
+    def tool(self, name: str) -> Path:
+        """The executable of a tool, got where it is missing."""
+        return self._toolchain.ensure([name])[name]
+
+    @contextmanager
+    def _ready(self) -> Iterator[tuple[SandboxStack, tuple[str, ...]]]:
+        """Tools, control plane and engine ready, and nobody else at work on this sandbox."""
+        tools = self._toolchain.ensure(TOOLS)
+        assets = {name: self._toolchain.asset(name) for name in ASSETS}
+        control_plane = self._control_plane(tools, assets)
+        with control_plane.exclusive():
+            self._write_charts(assets)
+            endpoints = control_plane.start()
+            yield self._stack(tools, endpoints)
+
+    def _stack(self, tools: Mapping[str, Path], endpoints: Endpoints) -> tuple[SandboxStack, tuple[str, ...]]:
+        made = engine.prepare(self.state, self.root, tools, self.progress)
+        return SandboxStack(self.root, self.state, made, endpoints, self._overrides), made.stand_ins
+
+    def _write_charts(self, assets: Mapping[str, Path]) -> None:
+        """The charts that the stack file names, where no chart repository can be reached."""
+        charts = self.state / "charts"
+        for name, asset in (("base", "istio-base-chart"), ("istiod", "istio-istiod-chart")):
+            if not (charts / name).exists():
+                shutil.copytree(assets[asset], charts / name)
+        operator = self._toolchain.find("ray-operator")
+        if operator is None:
+            raise SandboxError("The KubeRay operator vanished from the tool cache. Run the command again.")
+        write_chart(assets["kuberay-crds"], assets["kuberay-rbac"], operator.version, charts)
+        write_definitions_chart(assets["kuberay-crds"], operator.version, charts)
+
+    def _control_plane(self, tools: Mapping[str, Path], assets: Mapping[str, Path]) -> ControlPlane:
+        return ControlPlane(self.state, tools, assets, self.progress)
+
+    def _pulumi(self, title: str, call: Callable[[Callable[[str], None]], Changes]) -> Changes:
+        with self.progress.step(title) as step:
+            return call(step.note)
+
+
+__all__ = ["Environment", "Report", "SandboxError"]

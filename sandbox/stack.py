@@ -1,0 +1,249 @@
+"""The sandbox's Pulumi stack: the same program as everywhere, run inline by Pulumi's own engine."""
+
+import secrets
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pulumi.automation as auto
+import yaml
+from rayfort.model import merge
+
+from infra import program
+from sandbox.control_plane import Endpoints
+from sandbox.engine import Engine
+from sandbox.processes import write_private
+
+PROJECT: Final = "rayfort"
+STACK: Final = "sandbox"
+# Where the stack file says that the sandbox keeps its files; another state directory replaces it.
+STATE_PREFIX: Final = ".rayfort/sandbox/"
+
+Note = Callable[[str], None]
+
+
+class StackError(RuntimeError):
+    """Pulumi failed; the message holds what it said went wrong."""
+
+
+@dataclass
+class Changes:
+    """What an operation did, counted by kind (create, update, replace, delete, same)."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def summary(self) -> str:
+        """The counts in words, such as ``12 created, 3 unchanged``."""
+        words = {"create": "created", "update": "updated", "delete": "deleted", "same": "unchanged"}
+        parts = [f"{count} {words.get(kind, kind)}" for kind, count in self.counts.items() if count]
+        return ", ".join(parts) or "nothing to do"
+
+    @property
+    def any(self) -> bool:
+        """Whether anything was, or would be, changed."""
+        return any(count for kind, count in self.counts.items() if kind not in {"same", "read"})
+
+
+class SandboxStack:
+    """The stack of one sandbox.
+
+    Args:
+        root: the checkout.
+        state: the sandbox's directory.
+        engine: Pulumi's engine.
+        endpoints: where the control plane listens.
+        overrides: laid over the stack file's values, by their name without ``rayfort:``; for tests.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        state: Path,
+        engine: Engine,
+        endpoints: Endpoints,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._root, self._state, self._engine = root, state, engine
+        self._endpoints, self._overrides = endpoints, overrides or {}
+
+    def up(self, note: Note) -> Changes:
+        """Bring the cluster to what the stack says, repairing what drifted.
+
+        Raises:
+            StackError: with what Pulumi reported.
+        """
+        return self._run(
+            "up", lambda stack, events: stack.up(refresh=True, on_event=events, on_output=_drop), note
+        )
+
+    def preview(
+        self, note: Note, *, on_output: Callable[[str], None] | None = None, diff: bool = False
+    ) -> Changes:
+        """What `up` would change.
+
+        Raises:
+            StackError: with what Pulumi reported.
+        """
+        show = on_output or _drop
+        return self._run(
+            "preview",
+            lambda stack, events: stack.preview(
+                refresh=True, on_event=events, on_output=show, diff=diff, color="never"
+            ),
+            note,
+        )
+
+    def destroy(self, note: Note) -> Changes:
+        """Delete everything that the stack made; without a stack there is nothing to do.
+
+        Raises:
+            StackError: with what Pulumi reported.
+        """
+        if not self.exists:
+            return Changes()
+        return self._run(
+            "destroy",
+            lambda stack, events: stack.destroy(on_event=events, on_output=_drop, remove=True),
+            note,
+        )
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs without the secret ones."""
+        return {name: value.value for name, value in self._stack().outputs().items() if not value.secret}
+
+    @property
+    def exists(self) -> bool:
+        """Whether the stack was ever made."""
+        return any((self._engine.home / "backend" / ".pulumi" / "stacks").rglob(f"{STACK}.json"))
+
+    def _run(
+        self, verb: str, call: Callable[[auto.Stack, Callable[[auto.EngineEvent], None]], Any], note: Note
+    ) -> Changes:
+        changes = Changes()
+        stack = self._stack()
+        self._clear_lock(stack)
+        try:
+            call(stack, lambda event: _follow(event, changes, note))
+        except auto.CommandError as error:
+            reasons = changes.errors or [str(error).strip()]
+            raise StackError(f"pulumi {verb} failed:\n" + "\n".join(reasons)) from None
+        return changes
+
+    def _stack(self) -> auto.Stack:
+        work = self._engine.home / "project"
+        work.mkdir(mode=0o700, exist_ok=True)
+        self._write_config(work / f"Pulumi.{STACK}.yaml")
+        stack = auto.create_or_select_stack(
+            STACK,
+            PROJECT,
+            program=lambda: program.main(self._root),
+            opts=auto.LocalWorkspaceOptions(
+                work_dir=str(work),
+                env_vars=dict(self._engine.environment),
+                pulumi_command=auto.PulumiCommand(root=str(self._engine.home), skip_version_check=True),
+                pulumi_home=self._engine.environment["PULUMI_HOME"],
+            ),
+        )
+        for path, value in self._secrets().items():
+            self._set_secret(path, value, work)
+        return stack
+
+    def _set_secret(self, path: str, value: str, work: Path) -> None:
+        """Encrypt a value into the configuration; through standard input, since arguments are public."""
+        command = [str(self._engine.home / "bin" / "pulumi"), "config", "set", "--path", "--secret"]
+        done = subprocess.run(
+            [*command, "--stack", STACK, "--non-interactive", path],
+            input=value,
+            cwd=work,
+            env=dict(self._engine.environment),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise StackError(f"pulumi cannot store the secret setting {path}:\n{done.stderr.strip()}")
+
+    def _write_config(self, path: Path) -> None:
+        """The stack file with what is only known now laid over it; the encryption salt is kept."""
+        written = yaml.safe_load(path.read_text()) if path.exists() else {}
+        kept = {key: value for key, value in (written or {}).items() if key != "config"}
+        write_private(path, yaml.safe_dump({**kept, "config": self._config()}, sort_keys=False))
+
+    def _config(self) -> dict[str, Any]:
+        source = yaml.safe_load((self._root / "stacks" / f"Pulumi.{STACK}.yaml").read_text())
+        config = _relocate(source["config"], self._state)
+        values = {
+            name.removeprefix(f"{PROJECT}:"): value
+            for name, value in config.items()
+            if name.startswith(f"{PROJECT}:")
+        }
+        values = merge(merge(values, self._live_values()), self._overrides)
+        others = {name: value for name, value in config.items() if not name.startswith(f"{PROJECT}:")}
+        return {**others, **{f"{PROJECT}:{name}": value for name, value in values.items()}}
+
+    def _live_values(self) -> dict[str, Any]:
+        """istiod is a process of this machine here: the API server finds its webhooks by URL."""
+        validation = {"base": {"validationURL": self._endpoints.validation_url}}
+        injection = {"istiodRemote": {"injectionURL": self._endpoints.injection_url}}
+        return {"mesh": {"baseValues": validation, "istiodValues": {**validation, **injection}}}
+
+    def _secrets(self) -> dict[str, str]:
+        """Secret settings by their path in the configuration: a netrc password made once."""
+        file = self._engine.home / "netrc-password"
+        if not file.exists():
+            write_private(file, secrets.token_urlsafe(24))
+        return {f"{PROJECT}:workspaces[0].netrc[0].password": file.read_text()}
+
+    def _clear_lock(self, stack: auto.Stack) -> None:
+        """Drop the lock of an engine that was killed; who calls holds the sandbox's own lock."""
+        if any((self._engine.home / "backend" / ".pulumi" / "locks").rglob("*.json")):
+            stack.cancel()
+
+
+def _relocate(value: Any, state: Path) -> Any:
+    if isinstance(value, str) and value.startswith(STATE_PREFIX):
+        return str(state / value.removeprefix(STATE_PREFIX))
+    if isinstance(value, Mapping):
+        return {key: _relocate(item, state) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_relocate(item, state) for item in value]
+    return value
+
+
+def _drop(_: str) -> None:
+    """Output that the summary replaces."""
+
+
+def _follow(event: auto.EngineEvent, changes: Changes, note: Note) -> None:
+    """Keep count of what the engine does, and say what it is doing."""
+    if event.resource_pre_event:
+        step = event.resource_pre_event.metadata
+        if step.op.value not in {"same", "read", "refresh"}:
+            note(f"{step.op.value} {step.urn.rsplit('::', 1)[-1]}")
+    if event.summary_event:
+        changes.counts = {
+            str(getattr(kind, "value", kind)): count
+            for kind, count in event.summary_event.resource_changes.items()
+        }
+    diagnostic = event.diagnostic_event
+    if diagnostic and not diagnostic.ephemeral and diagnostic.severity in {"error", "warning"}:
+        about = diagnostic.urn.rsplit("::", 1)[-1] if diagnostic.urn else ""
+        text = _without_colour(diagnostic.message).strip()
+        line = f"{about}: {text}" if about else text
+        (changes.errors if diagnostic.severity == "error" else changes.warnings).append(line)
+
+
+def _without_colour(text: str) -> str:
+    """Engine messages hold colour directives such as ``<{%reset%}>``."""
+    while "<{%" in text:
+        start = text.index("<{%")
+        end = text.find("%}>", start)
+        if end < 0:
+            return text
+        text = text[:start] + text[end + 3 :]
+    return text

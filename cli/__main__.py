@@ -1,0 +1,240 @@
+"""Rayfort's command line.
+
+Exit codes: 0 success; 1 the operation failed; 2 wrong usage or malformed settings; 3 a preview with
+--expect-no-changes found changes; 130 interrupted.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+ROOT = Path(__file__).resolve().parent.parent
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_CHANGES = 3
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="rayfort",
+    help="Secure Ray on Kubernetes. `up` runs the whole platform on the embedded sandbox.",
+    epilog="Exit codes: 0 success; 1 failed; 2 wrong usage or settings; 3 changes found; 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console(soft_wrap=True)
+T = TypeVar("T")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+class Interrupted(Exception):
+    """Ctrl-C, as an exception that typer leaves to `main`."""
+
+
+def _environment() -> Any:
+    from cli.messages import progress
+    from sandbox.environment import Environment
+
+    elsewhere = os.environ.get("RAYFORT_STATE")
+    return Environment(ROOT, progress(), state=Path(elsewhere).absolute() if elsewhere else None)
+
+
+def _interruptible(work: Callable[[], T]) -> T:
+    """Run `work` so that one Ctrl-C lets Pulumi finish what it is doing and stop by itself.
+
+    The engine is in the same process group and gets the signal as well; leaving it at once would strand
+    half-made objects. A second Ctrl-C leaves.
+    """
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(work())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    interrupted = False
+    while thread.is_alive():
+        try:
+            thread.join(0.2)
+        except KeyboardInterrupt:
+            if interrupted:
+                raise Interrupted from None
+            interrupted = True
+            print("rayfort: stopping; once more to leave at once", file=sys.stderr)
+    if interrupted:
+        raise Interrupted
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+@app.command()
+def up() -> None:
+    """Bring the sandbox and the platform on it up; run it again to repair or to go on."""
+    from cli.messages import summary
+
+    environment = _environment()
+    report = _interruptible(environment.up)
+    out.print(summary(report, environment), markup=False, highlight=False)
+
+
+@app.command()
+def preview(
+    expect_no_changes: Annotated[
+        bool, typer.Option("--expect-no-changes", help="Exit with 3 if `up` would change anything.")
+    ] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show each change in full.")] = False,
+) -> None:
+    """Show what `up` would change on the running sandbox."""
+    environment = _environment()
+    changes = _interruptible(
+        lambda: environment.preview(on_output=lambda line: print(line, flush=True), diff=diff)
+    )
+    out.print(f"Preview: {changes.summary}.")
+    if expect_no_changes and changes.any:
+        raise typer.Exit(EXIT_CHANGES)
+
+
+@app.command()
+def down(
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Do not delete the objects one by one first; for a broken sandbox."),
+    ] = False,
+) -> None:
+    """Remove every object, process and file of the sandbox."""
+    removed = _interruptible(lambda: _environment().down(force=force))
+    if removed:
+        out.print("The sandbox is gone.")
+
+
+@app.command()
+def stop() -> None:
+    """End the sandbox's processes and keep its data; `up` goes on from there."""
+    _environment().stop()
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show the sandbox's processes and Ray clusters."""
+    from cli.messages import status_json, status_table
+
+    environment = _environment()
+    if as_json:
+        print(status_json(environment))
+    else:
+        out.print(status_table(environment))
+
+
+@app.command()
+def kubeconfig() -> None:
+    """Print the path of the sandbox's kubeconfig: export KUBECONFIG=$(./rayfort kubeconfig)."""
+    path = _environment().kubeconfig
+    if not path.exists():
+        _fail("the sandbox has never been started here; run `./rayfort up`")
+    print(path)
+
+
+@app.command(context_settings=PASS_THROUGH)
+def kubectl(context: typer.Context) -> None:
+    """Run kubectl against the sandbox."""
+    environment = _environment()
+    if not environment.kubeconfig.exists():
+        _fail("the sandbox has never been started here; run `./rayfort up`")
+    tool = environment.tool("kubectl")
+    os.execve(  # noqa: S606
+        tool, [str(tool), *context.args], {**os.environ, "KUBECONFIG": str(environment.kubeconfig)}
+    )
+
+
+@app.command(context_settings=PASS_THROUGH)
+def test(context: typer.Context) -> None:
+    """Run all tests; further arguments go to pytest."""
+    done = subprocess.run([sys.executable, "-P", "-m", "pytest", *context.args], cwd=ROOT, check=False)
+    raise typer.Exit(done.returncode)
+
+
+def _stack_names() -> list[str]:
+    from cli.stacks import names
+
+    return names(ROOT)
+
+
+@app.command()
+def plan(
+    stack: Annotated[str, typer.Argument(help="The stack's name.", autocompletion=_stack_names)],
+    as_json: Json = False,
+    manifests: Annotated[
+        Path | None, typer.Option(help="Write the Kubernetes objects into this directory, as YAML.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write into a directory that holds other files; they stay.")
+    ] = False,
+) -> None:
+    """Show what a stack would create; needs no engine, cluster or credentials."""
+    from cli.plan import plan as show
+
+    raise typer.Exit(show(ROOT, stack, json_output=as_json, manifests=manifests, force=force, console=out))
+
+
+@app.command()
+def doctor(
+    stack: Annotated[
+        str | None, typer.Argument(help="The stack's name.", autocompletion=_stack_names)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is missing on this machine for a stack, and what to do."""
+    from cli.doctor import doctor as examine
+
+    raise typer.Exit(examine(ROOT, stack, console=out, json_output=as_json))
+
+
+@app.command()
+def schema() -> None:
+    """Write stacks/schema.json anew, which editors use to check stack files."""
+    from cli.schema import write_schema
+
+    out.print(f"Wrote {write_schema(ROOT).relative_to(ROOT)}.")
+
+
+def _fail(message: str, code: int = EXIT_FAILED) -> None:
+    print(f"rayfort: {message}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Run the command line; every expected failure is one message without a traceback."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    from infra.settings import SettingsError
+    from sandbox.errors import EXPECTED
+
+    try:
+        app(prog_name="rayfort")
+    except SettingsError as error:
+        print(f"rayfort: {error}", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    except EXPECTED as error:
+        print(f"rayfort: {error}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+    except (Interrupted, KeyboardInterrupt):
+        print("rayfort: interrupted; run the command again to go on", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

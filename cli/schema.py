@@ -1,0 +1,176 @@
+"""The JSON schema of stack files, with which editors complete and check them as they are written.
+
+It is made from the models in ``infra.settings``; descriptions come from their docstrings.
+"""
+
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel, SecretStr
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
+
+from cli.stacks import directory
+from infra.settings import NAMESPACE, Settings
+
+FILE: Final = "schema.json"
+MODELINE: Final = f"# yaml-language-server: $schema={FILE}"
+
+Json = dict[str, Any]
+
+ENCRYPTED: Final[Json] = {
+    "description": "A value encrypted by `pulumi config set --secret --path`.",
+    "type": "object",
+    "properties": {"secure": {"type": "string"}},
+    "required": ["secure"],
+    "additionalProperties": False,
+}
+# What Pulumi itself keeps in a stack's file.
+_PULUMIS_OWN: Final[Json] = {
+    "secretsprovider": {"type": "string", "description": "What encrypts the secrets, such as a cloud's KMS."},
+    "encryptedkey": {"type": "string", "description": "Written by Pulumi."},
+    "encryptionsalt": {"type": "string", "description": "Written by Pulumi."},
+    "environment": {"description": "Pulumi ESC environments that the stack imports."},
+}
+
+
+def write_schema(root: Path) -> Path:
+    """Write the schema beside the stack files.
+
+    Args:
+        root: the project's directory.
+
+    Returns:
+        The file.
+    """
+    path = directory(root) / FILE
+    path.write_text(render(), encoding="utf-8")
+    return path
+
+
+def render() -> str:
+    """The schema's text."""
+    return json.dumps(stack_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def stack_schema() -> Json:
+    """The schema of a stack file."""
+    settings = Settings.model_json_schema(by_alias=True, schema_generator=_Generator)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$comment": "Made by `./rayfort schema` from infra/settings.py; change that.",
+        "title": "A stack of Rayfort",
+        "type": "object",
+        "properties": {
+            "config": {
+                "description": settings.get("description", ""),
+                "type": "object",
+                "properties": {
+                    f"{NAMESPACE}:{name}": value for name, value in settings["properties"].items()
+                },
+                # Settings of Pulumi and of its providers.
+                "patternProperties": {f"^(?!{NAMESPACE}:)[^:]+:.+$": {}},
+                "additionalProperties": False,
+                "required": [f"{NAMESPACE}:{name}" for name in settings.get("required", [])],
+            },
+            **_PULUMIS_OWN,
+        },
+        "required": ["config"],
+        "$defs": settings["$defs"],
+    }
+
+
+class _Generator(GenerateJsonSchema):
+    """Pydantic's generator with descriptions from docstrings, and secrets that may be encrypted."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False  # pydantic's titles are the keys again, without their capitals
+
+    def str_schema(self, schema: core_schema.StringSchema) -> Json:
+        text = super().str_schema(schema)
+        if schema.get("coerce_numbers_to_str"):
+            text["type"] = ["string", "number"]
+        return text
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> Json:
+        model: type[BaseModel] = schema["cls"]
+        made = super().model_schema(schema)
+        made["description"] = summary(model)
+        texts = descriptions(model)
+        for name, field in model.model_fields.items():
+            value = made["properties"][field.alias or name]
+            if holds_secret(field.annotation):
+                value = _may_be_encrypted(value)
+            if isinstance(value.get("default"), dict) and value["default"]:
+                del value["default"]  # an editor would paste the whole object
+            made["properties"][field.alias or name] = {"description": texts[name], **value}
+        return made
+
+
+def summary(model: type) -> str:
+    """What a model's docstring says before its first section, on one line."""
+    text, *_ = re.split(r"\n\s*\n\w+:\n", inspect.getdoc(model) or "")
+    return _plain(text)
+
+
+def descriptions(model: type[BaseModel]) -> Mapping[str, str]:
+    """What the docstrings of a model and of its bases say about each field.
+
+    Raises:
+        ValueError: if a field is not described.
+    """
+    known: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        if issubclass(base, BaseModel):
+            known |= arguments(base.__dict__.get("__doc__") or "")
+    for name in model.model_fields:
+        if name not in known:
+            raise ValueError(
+                f"the docstring of {model.__name__} says nothing about {name}; add it to `Args:`"
+            )
+    return {name: known[name] for name in model.model_fields}
+
+
+def arguments(docstring: str) -> dict[str, str]:
+    """The ``Args:`` section of a docstring: the text of each name, on one line."""
+    found: dict[str, list[str]] = {}
+    current: list[str] = []
+    section = re.search(r"^Args:\n((?: +.*\n?|\n)*)", inspect.cleandoc(docstring), re.MULTILINE)
+    for line in section[1].splitlines() if section else ():
+        entry = re.fullmatch(r" {4}(\w+(?:, \w+)*): (.*)", line)
+        if entry:
+            current = [entry[2]]
+            found |= dict.fromkeys(entry[1].split(", "), current)
+        else:
+            current.append(line.strip())
+    return {name: _sentence(" ".join(lines)) for name, lines in found.items()}
+
+
+def _sentence(text: str) -> str:
+    plain = _plain(text)
+    return plain[:1].upper() + plain[1:]
+
+
+def _plain(text: str) -> str:
+    """On one line, with code marked as editors show it."""
+    return " ".join(text.replace("``", "`").split())
+
+
+def holds_secret(annotation: Any) -> bool:
+    """Whether a field's type is, or holds, a secret."""
+    return annotation is SecretStr or any(holds_secret(part) for part in get_args(annotation))
+
+
+def _may_be_encrypted(value: Any) -> Any:
+    """``value`` with every text replaced by a choice of text or an encrypted value."""
+    if isinstance(value, list):
+        return [_may_be_encrypted(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") == "string":
+        return {"anyOf": [value, ENCRYPTED]}
+    return {key: _may_be_encrypted(item) for key, item in value.items()}

@@ -1,0 +1,111 @@
+"""Which provider plugins the sandbox's engine gets, with a Pulumi that only pretends to download."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from sandbox import engine
+from sandbox.progress import Progress
+
+QUIET = Progress(quiet=True)
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """A Pulumi that notes each download and says that it failed, unless it is told to succeed."""
+    directory = tmp_path / "tools"
+    directory.mkdir()
+    pulumi = directory / "pulumi"
+    pulumi.write_text(f'#!/bin/sh\necho "$4" >> "{tmp_path}/downloads"\nexit ${{DOWNLOAD_STATUS:-1}}\n')
+    pulumi.chmod(0o755)
+    monkeypatch.setenv("RAYFORT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RAYFORT_PLUGINS", raising=False)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    return {"pulumi": pulumi, "helm": pulumi}
+
+
+def prepare(tmp_path: Path, tools: dict[str, Path]) -> engine.Engine:
+    return engine.prepare(tmp_path / "state", tmp_path, tools, QUIET)
+
+
+def downloads(tmp_path: Path) -> list[str]:
+    file = tmp_path / "downloads"
+    return sorted(file.read_text().split()) if file.exists() else []
+
+
+def test_official_plugins_are_downloaded_where_they_can_be(
+    tmp_path: Path, tools: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOWNLOAD_STATUS", "0")
+    made = prepare(tmp_path, tools)
+    assert made.stand_ins == ()
+    assert downloads(tmp_path) == ["kubernetes", "random"]
+    assert made.environment["PATH"] == "/usr/bin:/bin"
+
+
+def test_stand_ins_serve_where_the_download_fails_and_come_last_on_path(
+    tmp_path: Path, tools: dict[str, Path]
+) -> None:
+    made = prepare(tmp_path, tools)
+    assert made.stand_ins == ("kubernetes", "random")
+    directory = Path(made.environment["PATH"].rpartition(os.pathsep)[2])
+    assert {file.name for file in directory.iterdir()} == {
+        "pulumi-resource-kubernetes",
+        "pulumi-resource-random",
+    }
+
+
+def test_a_failed_download_is_not_tried_again_for_a_day(tmp_path: Path, tools: dict[str, Path]) -> None:
+    """Each try costs ten seconds of every command."""
+    made = [prepare(tmp_path, tools), prepare(tmp_path, tools)]
+    assert [each.stand_ins for each in made] == [("kubernetes", "random")] * 2
+    assert downloads(tmp_path) == ["kubernetes", "random"]
+    yesterday = time.time() - engine.RETRY_AFTER_SECONDS - 1
+    for mark in (tmp_path / "cache" / "pulumi").glob("not-downloaded-*"):
+        os.utime(mark, (yesterday, yesterday))
+    prepare(tmp_path, tools)
+    assert downloads(tmp_path) == ["kubernetes", "kubernetes", "random", "random"]
+
+
+def test_a_plugin_on_path_is_preferred(
+    tmp_path: Path, tools: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    plugin = mine / "pulumi-resource-kubernetes"
+    plugin.write_text("#!/bin/sh\n")
+    plugin.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{mine}:/usr/bin:/bin")
+    made = prepare(tmp_path, tools)
+    assert made.stand_ins == ("random",)
+    assert downloads(tmp_path) == ["random"]
+    assert made.environment["PATH"].startswith(f"{mine}:")
+
+
+@pytest.mark.parametrize(("choice", "stand_ins"), [("official", ()), ("stand-in", ("kubernetes", "random"))])
+def test_a_choice_is_not_questioned(
+    tmp_path: Path,
+    tools: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    choice: str,
+    stand_ins: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("RAYFORT_PLUGINS", choice)
+    assert prepare(tmp_path, tools).stand_ins == stand_ins
+    assert downloads(tmp_path) == []
+
+
+def test_the_engine_sees_nothing_of_the_users_own_pulumi(
+    tmp_path: Path, tools: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A login or a backend of the user's must never be touched by the sandbox."""
+    monkeypatch.setenv("PULUMI_ACCESS_TOKEN", "theirs")
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "https://api.example.com")
+    made = prepare(tmp_path, tools)
+    assert "PULUMI_ACCESS_TOKEN" not in made.environment
+    assert made.environment["PULUMI_BACKEND_URL"].startswith(f"file://{tmp_path}")
+    passphrase = Path(made.environment["PULUMI_CONFIG_PASSPHRASE_FILE"])
+    assert passphrase.stat().st_mode & 0o777 == 0o600
+    assert len(passphrase.read_text()) >= 32

@@ -16,6 +16,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
+from sandbox.node_kind import NodeKind
+
 ROOT = Path(__file__).resolve().parent.parent
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -83,12 +85,20 @@ def _interruptible(work: Callable[[], T]) -> T:
 
 
 @app.command()
-def up() -> None:
+def up(
+    nodes: Annotated[
+        NodeKind | None,
+        typer.Option(
+            help="real: containers run, which takes Linux and root. simulated: a control plane alone. By "
+            "default the sandbox's own kind, or the best that this machine can do.",
+        ),
+    ] = None,
+) -> None:
     """Bring the sandbox and the platform on it up; run it again to repair or to go on."""
     from cli.messages import summary
 
     environment = _environment()
-    report = _interruptible(environment.up)
+    report = _interruptible(lambda: environment.up(nodes))
     out.print(summary(report, environment), markup=False, highlight=False)
 
 
@@ -159,6 +169,55 @@ def kubectl(context: typer.Context) -> None:
     os.execve(  # noqa: S606
         tool, [str(tool), *context.args], {**os.environ, "KUBECONFIG": str(environment.kubeconfig)}
     )
+
+
+def _ray_namespaces() -> list[str]:
+    from cli.ray import completions
+
+    return completions(_environment().kubeconfig)[0]
+
+
+def _ray_clusters() -> list[str]:
+    from cli.ray import completions
+
+    return completions(_environment().kubeconfig)[1]
+
+
+# From the first argument that is not ours, everything is Ray's, options as well.
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+    },
+    options_metavar="[OPTIONS] [ARGUMENTS OF RAY]...",
+    epilog="Example: ./rayfort ray job submit --working-dir . -- python job.py",
+)
+def ray(
+    context: typer.Context,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="The Ray cluster; by default the only one.", autocompletion=_ray_clusters),
+    ] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="Its namespace.", autocompletion=_ray_namespaces)
+    ] = None,
+) -> None:
+    """Run Ray's own command line against a Ray cluster.
+
+    Address and token are set for it; the first call installs Ray, in the cluster's version and outside of
+    this project. The options below come before the arguments of ray.
+    """
+    from cli.messages import progress
+    from cli.ray import ray as run
+
+    if not context.args:
+        print(context.get_help())
+        raise typer.Exit(EXIT_USAGE)
+    kubeconfig = _environment().kubeconfig
+    if not kubeconfig.exists():
+        _fail("the sandbox has never been started here; run `./rayfort up`")
+    raise typer.Exit(run(kubeconfig, context.args, progress(), cluster=cluster, namespace=namespace))
 
 
 @app.command(context_settings=PASS_THROUGH)

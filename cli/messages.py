@@ -3,11 +3,15 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Final
 
 from rich.table import Table
 
 from sandbox.environment import Environment, Report
 from sandbox.progress import Progress
+from sandbox.ray_status import RayClusterStatus
+
+JOB: Final = "import ray; ray.init(); print(ray.cluster_resources())"
 
 
 def progress() -> Progress:
@@ -22,15 +26,9 @@ def summary(report: Report, environment: Environment) -> str:
 
 def _summary(report: Report, environment: Environment) -> Iterator[str]:
     yield f"Platform: {report.changes.summary}."
+    yield from _nodes(report)
     for cluster in report.clusters:
-        yield (
-            f"RayCluster {cluster.namespace}/{cluster.name}: {cluster.state}, {cluster.running} of "
-            f"{cluster.pods} Pods running, {cluster.injected} with a sidecar"
-        )
-    yield (
-        "Nodes are simulated: API server, scheduler, controllers, KubeRay operator, istiod and its sidecar "
-        "injection are real; containers do not run, so Ray computes nothing here."
-    )
+        yield f"RayCluster {cluster.namespace}/{cluster.name}: {cluster.state}, {_pods(cluster)}"
     if report.stand_ins:
         yield (
             f"Pulumi's plugins for {' and '.join(report.stand_ins)} could not be downloaded; Rayfort's "
@@ -40,9 +38,54 @@ def _summary(report: Report, environment: Environment) -> Iterator[str]:
         yield f"Weakened: {line}"
     yield ""
     yield f"export KUBECONFIG={environment.kubeconfig}"
-    for clusters in report.outputs.get("rayClusters", {}).values():
-        for access in clusters.values():
+    for cluster in report.clusters:
+        yield from _access(cluster, report)
+
+
+def _nodes(report: Report) -> Iterator[str]:
+    if report.nodes == "real":
+        yield "Nodes are real: containers run, Istio's sidecars carry the traffic, and Ray computes."
+        return
+    if report.why_simulated:
+        yield f"This machine cannot carry a real node. {report.why_simulated}"
+    yield (
+        "Nodes are simulated: API server, scheduler, controllers, KubeRay operator, istiod and its sidecar "
+        "injection are real; containers do not run, so Ray computes nothing here."
+    )
+
+
+def _pods(cluster: RayClusterStatus) -> str:
+    parts = [f"{cluster.running} of {cluster.pods} Pods running", f"{cluster.injected} with a sidecar"]
+    if cluster.alive is not None:
+        parts.append(f"{cluster.alive} alive in Ray's own view")
+    if cluster.restarts:
+        parts.append(f"{cluster.restarts} restarts" if cluster.restarts > 1 else "1 restart")
+    return ", ".join(parts)
+
+
+def _access(cluster: RayClusterStatus, report: Report) -> Iterator[str]:
+    """How to reach a Ray cluster, as commands to paste."""
+    known = (
+        access
+        for clusters in report.outputs.get("rayClusters", {}).values()
+        for name, access in clusters.items()
+        if name == cluster.name and access["portForward"].startswith(f"kubectl -n {cluster.namespace} ")
+    )
+    access = next(known, None)
+    if report.nodes == "simulated":
+        if access:
             yield access["readToken"]
+        return
+    title = f"RayCluster {cluster.namespace}/{cluster.name}"
+    choice = f" --namespace {cluster.namespace} --cluster {cluster.name}" if len(report.clusters) > 1 else ""
+    yield ""
+    if access:
+        yield f"# {title}: the dashboard, then at http://127.0.0.1:{access['portForward'].rpartition(' ')[2]}"
+        yield f"./rayfort {access['portForward']}"
+        yield "# the token that it asks for"
+        yield access["readToken"]
+    yield f"# a job on {title}"
+    yield f"./rayfort ray{choice} job submit -- python -c '{JOB}'"
 
 
 def status_json(environment: Environment) -> str:
@@ -73,6 +116,6 @@ def status_table(environment: Environment) -> Table | str:
             process.name, process.state, str(process.pid or ""), str(process.port or ""), process.detail
         )
     for cluster in environment.clusters():
-        detail = f"{cluster.running} of {cluster.pods} Pods running, {cluster.injected} with a sidecar"
+        detail = _pods(cluster) if cluster.ready else f"{_pods(cluster)}; {'; '.join(cluster.late)}"
         table.add_row(f"raycluster {cluster.namespace}/{cluster.name}", cluster.state, "", "", detail)
     return table

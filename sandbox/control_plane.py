@@ -1,13 +1,16 @@
-"""A Kubernetes control plane from local processes: real etcd, API server, controllers, KubeRay operator
-and istiod, on simulated nodes. Everything listens on loopback and keeps its state in one directory.
+"""A Kubernetes control plane from local processes, with its state in one directory.
+
+On simulated nodes the KubeRay operator and istiod are local processes too, and all listen on loopback.
+With a real node everything is in that node's network, and the operator and istiod are Pods.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +24,14 @@ from sandbox.health import HOST, answers
 from sandbox.kube_api import ApiRefused, ApiUnreachable, KubeApi
 from sandbox.kubeconfig import KeyPair
 from sandbox.local_workload import RUNNING, phase_path, program
+from sandbox.node.enclosure import HOLDER
+from sandbox.node.real import RealNode
 from sandbox.processes import ProcessTable, SandboxError, tail, write_private
-from sandbox.services import Layout, Pki, Services
+from sandbox.services import Layout, Pki, Place, Services
 
 CONTEXT: Final = "rayfort-sandbox"
 _START_LIMIT: Final = 90.0  # seconds; a start takes about ten, a busy small machine several times that
+_NODE_LIMIT: Final = 300.0  # until a real node runs Pods
 _STOP_LIMIT: Final = 8.0
 _POLL: Final = 0.1
 
@@ -45,12 +51,9 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
-class Endpoints:
-    """Where the control plane can be reached: URLs and `host:port` pairs on this machine."""
+class LocalEndpoints:
+    """Where the operator and istiod can be reached that are processes of this machine."""
 
-    api_server: str
-    kubeconfig: Path
-    context: str
     injection_url: str
     validation_url: str
     xds: str
@@ -59,6 +62,19 @@ class Endpoints:
     istiod_monitoring: str
     operator_metrics: str
     operator_health: str
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the sandbox can be reached: URLs and `host:port` pairs.
+
+    `local` is None where the operator and istiod run as Pods.
+    """
+
+    api_server: str
+    kubeconfig: Path
+    context: str
+    local: LocalEndpoints | None
 
 
 State = Literal["running", "waiting", "stopped", "crashed"]
@@ -82,7 +98,7 @@ class ControlPlane:
     `tools` maps tool names (etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok,
     ray-operator, pilot-discovery) to executables; `assets` maps `kwok-pod-stages` and `kwok-node-stages`
     to the directories with kwok's stages. `operator_env` are environment variables that win over those
-    which the operator's Deployment sets.
+    which the operator's Deployment sets. With `node` there is that one real node instead of simulated ones.
     """
 
     def __init__(
@@ -93,7 +109,9 @@ class ControlPlane:
         progress: Progress,
         *,
         operator_env: Mapping[str, str] | None = None,
+        node: RealNode | None = None,
     ) -> None:
+        self._node = node
         self._layout = Layout(state.absolute())
         self._tools = tools
         self._assets = assets
@@ -130,7 +148,7 @@ class ControlPlane:
     def endpoints(self) -> Endpoints:
         """The addresses, valid from the first start on. Raises SandboxError before it."""
         saved = ports.read(self._layout.ports)
-        if not saved.keys() >= set(services.PORT_NAMES):
+        if not saved.keys() >= set(self._port_names):
             raise SandboxError("The sandbox has never been started here. Run `./rayfort up`.")
         return self._endpoints(saved)
 
@@ -154,12 +172,15 @@ class ControlPlane:
         if not self._layout.state.exists():
             return
         with self.exclusive(), self._progress.step("Stop the control plane"):
-            clients = [name for name in services.NAMES if name not in (services.ETCD, services.API_SERVER)]
-            for name in clients:
-                self._table.terminate(name)
+            kept = (services.ETCD, services.API_SERVER, HOLDER)
+            for name in self.names:
+                if name not in kept:
+                    self._table.terminate(name)
             # One after the other from here on: each needs the next one until its end.
-            for name in reversed(services.NAMES):
+            for name in reversed(self.names):
                 self._stop_one(name)
+            if self._node:
+                self._node.enclosure.close()
 
     def wipe(self) -> None:
         """Stop, then remove all that the control plane keeps: objects, keys, ports, logs."""
@@ -168,6 +189,8 @@ class ControlPlane:
             return
         with self.exclusive():
             layout, table = self._layout, self._table
+            if self._node:
+                self._node.enclosure.remove_files()
             for directory in (layout.etcd_data, layout.pki, layout.kubeconfigs, table.run_dir, table.log_dir):
                 shutil.rmtree(directory, ignore_errors=True)
             for file in (layout.admin_kubeconfig, layout.ports):
@@ -179,26 +202,33 @@ class ControlPlane:
     def status(self) -> list[ProcessStatus]:
         """Every process, in the order of the start."""
         saved = ports.read(self._layout.ports)
-        return [self._status_of(name, saved.get(services.PORTS[name][0])) for name in services.NAMES]
+        return [self._status_of(name, saved.get(services.port_name(name))) for name in self.names]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The processes, in the order of their start."""
+        return services.REAL_NAMES if self._node else services.NAMES
+
+    @property
+    def _port_names(self) -> tuple[str, ...]:
+        return tuple(services.STANDARD_PORTS) if self._node else services.PORT_NAMES
 
     def _start(self, started: list[str]) -> Endpoints:
         layout = self._layout
         with self._progress.step("Start the control plane") as step:
-            in_use = {
-                port
-                for name, own in services.PORTS.items()
-                if any(self._table.running(each) is not None for each in (name, program(name)))
-                for port in own
-            }
-            chosen = ports.keep(layout.ports, services.PORT_NAMES, in_use)
+            place = self._open(step)
+            chosen = self._choose_ports()
             step.note("certificates")
             self._make_private(layout.etcd_data)
-            pki = self._issue(layout)
-            running = Services(layout, self._tools, chosen, pki)
+            pki = self._issue(layout, place)
+            running = Services(layout, self._tools, chosen, pki, place)
             self._write_kubeconfigs(running.api_url, pki)
-            write_private(layout.stages, self._stages())
+            if self._node:
+                self._node.write_files(running.api_url, pki.cluster_ca.cert, pki.kubelet)
+            else:
+                write_private(layout.stages, self._stages())
             specs = running.all(self._operator_env)
-            checks = self._checks(chosen, pki)
+            checks = self._checks(chosen, pki, place)
 
             def launch(name: str) -> None:
                 if self._table.up_to_date(specs[name]):
@@ -207,22 +237,51 @@ class ControlPlane:
                 phase_path(layout.state, name).unlink(missing_ok=True)
                 self._table.start(specs[name])
 
-            for name in (services.ETCD, services.API_SERVER):
-                step.note(name)
-                launch(name)
-                self._wait(name, checks[name])
-            step.note("nodes")
-            with KubeApi(self.kubeconfig) as api:
-                self._retry(services.API_SERVER, lambda: self._furnish(api))
-                rest = services.NAMES[2:]
-                for name in rest:
+            def launch_all(names: Iterable[str]) -> None:
+                for name in names:
                     launch(name)
-                for name in rest:
+                for name in names:
                     step.note(name)
                     self._wait(name, checks[name])
-                step.note("nodes")
-                self._wait(services.SIMULATOR, lambda: self._usable(api))
+
+            for name in (services.ETCD, services.API_SERVER):
+                launch_all([name])
+            with KubeApi(self.kubeconfig) as api:
+                self._retry(services.API_SERVER, lambda: self._furnish(api))
+                if self._node is None:
+                    launch_all(services.NAMES[2:])
+                    step.note("nodes")
+                    self._wait(services.SIMULATOR, lambda: self._usable(api))
+                else:
+                    launch_all([services.CONTROLLER_MANAGER, services.SCHEDULER, services.CONTAINERD])
+                    self._node.import_images(step.note)
+                    launch_all([services.KUBELET])
+                    step.note("kube-proxy and DNS")
+                    self._node.install_addons(self.kubeconfig, running.address("api"))
+                    node = self._node
+                    self._wait(services.KUBELET, lambda: node.usable(api), _NODE_LIMIT)
         return self._endpoints(chosen)
+
+    def _open(self, step: Step) -> Place:
+        """Where the processes run: the node's network, made now, or this machine's."""
+        if self._node is None:
+            return Place()
+        step.note("namespaces")
+        self._node.open()
+        enclosure = self._node.enclosure
+        return Place(self._node.address, enclosure.on_network, enclosure.inside)
+
+    def _choose_ports(self) -> Mapping[str, int]:
+        if self._node:
+            write_private(self._layout.ports, json.dumps(services.STANDARD_PORTS, indent=2) + "\n")
+            return services.STANDARD_PORTS
+        in_use = {
+            port
+            for name, own in services.PORTS.items()
+            if any(self._table.running(each) is not None for each in (name, program(name)))
+            for port in own
+        }
+        return ports.keep(self._layout.ports, services.PORT_NAMES, in_use)
 
     def _stages(self) -> str:
         return simulated.stages(
@@ -233,6 +292,8 @@ class ControlPlane:
         """Put the rights of our own identities and the simulated nodes into the cluster."""
         for path, manifest in identities.rbac_objects():
             api.apply(path, manifest)
+        if self._node:
+            return True
         for index in range(len(simulated.NODE_NAMES)):
             path, manifest, status = simulated.node(index)
             api.apply(path, manifest)
@@ -256,8 +317,8 @@ class ControlPlane:
 
         self._wait(name, attempt)
 
-    def _wait(self, name: str, healthy: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + _START_LIMIT
+    def _wait(self, name: str, healthy: Callable[[], bool], limit: float = _START_LIMIT) -> None:
+        deadline = time.monotonic() + limit
         while True:
             try:
                 if healthy():
@@ -269,18 +330,29 @@ class ControlPlane:
             if time.monotonic() > deadline:
                 log = self._table.log(name)
                 raise SandboxError(
-                    f"{name} runs but is not healthy after {_START_LIMIT:.0f} seconds. "
+                    f"{name} runs but is not healthy after {limit:.0f} seconds. "
                     f"The last lines of {log}:\n{tail(log)}"
                 )
             time.sleep(_POLL)
 
-    def _checks(self, chosen: Mapping[str, int], pki: Pki) -> dict[str, Callable[[], bool]]:
+    def _checks(self, chosen: Mapping[str, int], pki: Pki, place: Place) -> dict[str, Callable[[], bool]]:
         cluster, etcd = pki.cluster_ca.cert, pki.etcd_ca.cert
-        return {
-            services.ETCD: lambda: answers(chosen["etcd"], "/health", etcd, pki.etcd_client),
-            services.API_SERVER: lambda: answers(chosen["api"], "/readyz", cluster, pki.admin),
-            services.CONTROLLER_MANAGER: lambda: answers(chosen["controller-manager"], "/healthz", cluster),
-            services.SCHEDULER: lambda: answers(chosen["scheduler"], "/healthz", cluster),
+
+        def serves(port: str, path: str, ca: Path, identity: KeyPair | None = None) -> Callable[[], bool]:
+            return lambda: answers(chosen[port], path, ca, identity, place.host)
+
+        checks = {
+            services.ETCD: serves("etcd", "/health", etcd, pki.etcd_client),
+            services.API_SERVER: serves("api", "/readyz", cluster, pki.admin),
+            services.CONTROLLER_MANAGER: serves("controller-manager", "/healthz", cluster),
+            services.SCHEDULER: serves("scheduler", "/healthz", cluster),
+        }
+        if self._node:
+            return checks | {
+                services.CONTAINERD: self._node.containerd_answers,
+                services.KUBELET: serves(services.KUBELET, "/healthz", cluster, pki.kubelet_client),
+            }
+        return checks | {
             services.SIMULATOR: lambda: answers(chosen["kwok"], "/healthz"),
             **{name: self._settled(name, chosen) for name in services.STOOD_IN},
         }
@@ -334,8 +406,8 @@ class ControlPlane:
             kubeconfig.write(path, kubeconfig.render(url, ca, identity, CONTEXT))
 
     @staticmethod
-    def _issue(layout: Layout) -> Pki:
-        here = (HOST, "localhost")
+    def _issue(layout: Layout, place: Place) -> Pki:
+        here = (place.host, "localhost")
         cluster = Authority(layout.pki, "rayfort-sandbox")
         etcd = Authority(layout.pki / "etcd", "rayfort-sandbox-etcd")
         front_proxy = Authority(layout.pki / "front-proxy", "rayfort-sandbox-front-proxy")
@@ -366,30 +438,39 @@ class ControlPlane:
             simulator=client("simulator", identities.SIMULATOR),
             workloads=client("workloads", identities.WORKLOADS),
             admin=client("admin", identities.ADMIN),
+            kubelet_client=client("kubelet-client", identities.KUBELET_CLIENT),
+            kubelet=client("kubelet", identities.KUBELET, here),
             tokens_private=private,
             tokens_public=public,
         )
 
     def _endpoints(self, chosen: Mapping[str, int]) -> Endpoints:
-        def address(port: str) -> str:
-            return f"{HOST}:{chosen[port]}"
-
-        webhooks = f"https://{services.WEBHOOK_HOST}:{chosen['istiod-webhooks']}"
+        host = self._node.address if self._node else HOST
         return Endpoints(
-            api_server=f"https://{address('api')}",
+            api_server=f"https://{host}:{chosen['api']}",
             kubeconfig=self.kubeconfig,
             context=CONTEXT,
-            injection_url=f"{webhooks}/inject",
-            validation_url=f"{webhooks}/validate",
-            xds=address("istiod-xds"),
-            xds_tls=address("istiod-xds-tls"),
-            istiod_http=address("istiod-http"),
-            istiod_monitoring=address("istiod-monitoring"),
-            operator_metrics=address("operator-metrics"),
-            operator_health=address("operator-health"),
+            local=None if self._node else _local_endpoints(chosen),
         )
 
     @staticmethod
     def _make_private(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
+
+
+def _local_endpoints(chosen: Mapping[str, int]) -> LocalEndpoints:
+    def address(port: str) -> str:
+        return f"{HOST}:{chosen[port]}"
+
+    webhooks = f"https://{services.WEBHOOK_HOST}:{chosen['istiod-webhooks']}"
+    return LocalEndpoints(
+        injection_url=f"{webhooks}/inject",
+        validation_url=f"{webhooks}/validate",
+        xds=address("istiod-xds"),
+        xds_tls=address("istiod-xds-tls"),
+        istiod_http=address("istiod-http"),
+        istiod_monitoring=address("istiod-monitoring"),
+        operator_metrics=address("operator-metrics"),
+        operator_health=address("operator-health"),
+    )

@@ -7,14 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sandbox import engine, ray_status
+from infra.settings import parse
+from sandbox import engine, node_kind, ray_status
 from sandbox.control_plane import ControlPlane, Endpoints, ProcessStatus
+from sandbox.host import why_not_real
+from sandbox.images.catalog import node_images
+from sandbox.images.store import ImageStore
+from sandbox.node.config import NODE_NAME
+from sandbox.node.enclosure import Enclosure
+from sandbox.node.real import Network, NodeFiles, RealNode
+from sandbox.node_kind import NodeKind
 from sandbox.operator_chart import write_chart, write_definitions_chart
+from sandbox.platform_images import images_of
 from sandbox.processes import SandboxError
 from sandbox.progress import Progress
 from sandbox.ray_status import RayClusterStatus
-from sandbox.stack import Changes, SandboxStack
-from sandbox.toolchain import ASSETS, TOOLS, Toolchain
+from sandbox.services import CLUSTER_DOMAIN, REAL_TOOLS, SERVICE_CIDR, SIMULATED_TOOLS
+from sandbox.stack import Changes, SandboxStack, values
+from sandbox.toolchain import ASSETS, Toolchain
+from sandbox.tools.catalog import CATALOG, KUBERNETES
 
 STATE_DIRECTORY: Final = Path(".rayfort") / "sandbox"
 
@@ -28,12 +39,16 @@ class Report:
         clusters: the Ray clusters as KubeRay sees them.
         outputs: the stack's outputs, without the secret ones.
         stand_ins: the providers that Rayfort's stand-ins served.
+        nodes: whether containers run on the nodes.
+        why_simulated: why they do not, as a sentence; None where that was asked for, or they do.
     """
 
     changes: Changes
     clusters: list[RayClusterStatus]
     outputs: Mapping[str, Any]
     stand_ins: tuple[str, ...]
+    nodes: NodeKind = NodeKind.SIMULATED
+    why_simulated: str | None = None
 
 
 class Environment:
@@ -60,17 +75,23 @@ class Environment:
         self._overrides = overrides
         self._toolchain = Toolchain(progress=progress)
 
-    def up(self) -> Report:
+    def up(self, nodes: NodeKind | None = None) -> Report:
         """Bring everything up, from nothing or from whatever is there.
+
+        Args:
+            nodes: the kind of nodes; by default that which the sandbox has, or the best for this machine.
 
         Raises:
             ToolchainError, SandboxError, StackError: with what failed and what to do; `up` can be run again.
         """
+        running = node_kind.read(self.state) is NodeKind.REAL  # and takes its room already
+        choice = node_kind.choose(self.state, nodes, lambda: why_not_real(self.state, room=not running))
         with self._ready() as (stack, stand_ins):
             changes = self._pulumi("Provision the platform", stack.up)
-            with self.progress.step("Wait for the Ray clusters"):
-                clusters = ray_status.wait_ready(self.kubeconfig)
-            return Report(changes, clusters, stack.outputs(), stand_ins)
+            with self.progress.step("Wait for the Ray clusters") as step:
+                real = choice.kind is NodeKind.REAL
+                clusters = ray_status.wait_ready(self.kubeconfig, real=real, note=step.note)
+            return Report(changes, clusters, stack.outputs(), stand_ins, choice.kind, choice.why_simulated)
 
     def preview(self, *, on_output: Callable[[str], None] | None = None, diff: bool = False) -> Changes:
         """What `up` would change, against the live cluster."""
@@ -92,19 +113,19 @@ class Environment:
             with self._ready() as (stack, _):
                 if stack.exists:
                     self._pulumi("Delete the platform", stack.destroy)
-        self._control_plane({}, {}).wipe()
+        self._stopped().wipe()
         shutil.rmtree(self.state, ignore_errors=True)
         return True
 
     def stop(self) -> None:
         """End every process and keep the data; `up` goes on from there."""
         if self.state.exists():
-            self._control_plane({}, {}).stop()
+            self._stopped().stop()
 
     @property
     def kubeconfig(self) -> Path:
         """The kubeconfig of the sandbox's administrator."""
-        return self._control_plane({}, {}).kubeconfig
+        return self._stopped().kubeconfig
 
     @property
     def endpoints(self) -> Endpoints:
@@ -113,11 +134,11 @@ class Environment:
         Raises:
             SandboxError: if it was never started.
         """
-        return self._control_plane({}, {}).endpoints
+        return self._stopped().endpoints
 
     def processes(self) -> list[ProcessStatus]:
         """The sandbox's processes; none where it was never started."""
-        return self._control_plane({}, {}).status() if self.state.exists() else []
+        return self._stopped().status() if self.state.exists() else []
 
     def clusters(self) -> list[RayClusterStatus]:
         """The Ray clusters; none where the API server does not answer."""
@@ -127,16 +148,43 @@ class Environment:
         """The executable of a tool, got where it is missing."""
         return self._toolchain.ensure([name])[name]
 
+    @property
+    def nodes(self) -> NodeKind:
+        """The kind of nodes that the sandbox has, or would have."""
+        return node_kind.read(self.state) or NodeKind.SIMULATED
+
     @contextmanager
     def _ready(self) -> Iterator[tuple[SandboxStack, tuple[str, ...]]]:
         """Tools, control plane and engine ready, and nobody else at work on this sandbox."""
-        tools = self._toolchain.ensure(TOOLS)
+        real = self.nodes is NodeKind.REAL
+        tools = self._toolchain.ensure(REAL_TOOLS if real else SIMULATED_TOOLS)
         assets = {name: self._toolchain.asset(name) for name in ASSETS}
-        control_plane = self._control_plane(tools, assets)
+        node = self._node(self._node_files(tools)) if real else None
+        control_plane = ControlPlane(self.state, tools, assets, self.progress, node=node)
         with control_plane.exclusive():
             self._write_charts(assets)
             endpoints = control_plane.start()
             yield self._stack(tools, endpoints)
+
+    def _stopped(self) -> ControlPlane:
+        """The control plane, to look at or to stop."""
+        node = self._node() if self.nodes is NodeKind.REAL else None
+        return ControlPlane(self.state, {}, {}, self.progress, node=node)
+
+    def _node(self, files: NodeFiles | None = None) -> RealNode:
+        enclosure = Enclosure(self.state, NODE_NAME)
+        return RealNode(enclosure, Network(SERVICE_CIDR, CLUSTER_DOMAIN), files)
+
+    def _node_files(self, tools: Mapping[str, Path]) -> NodeFiles:
+        store = ImageStore(self._toolchain.cache, self._toolchain, self.progress)
+        settings = parse(values(self.root, self.state, None, self._overrides or {}))
+        return NodeFiles(
+            root=store.node_root(),
+            images=store.ensure([*node_images(), *images_of(settings)]),
+            kubelet=tools["kubelet"],
+            kubeadm=tools["kubeadm"],
+            version=CATALOG.pin(KUBERNETES).version,
+        )
 
     def _stack(self, tools: Mapping[str, Path], endpoints: Endpoints) -> tuple[SandboxStack, tuple[str, ...]]:
         made = engine.prepare(self.state, self.root, tools, self.progress)
@@ -153,9 +201,6 @@ class Environment:
             raise SandboxError("The KubeRay operator vanished from the tool cache. Run the command again.")
         write_chart(assets["kuberay-crds"], assets["kuberay-rbac"], operator.version, charts)
         write_definitions_chart(assets["kuberay-crds"], operator.version, charts)
-
-    def _control_plane(self, tools: Mapping[str, Path], assets: Mapping[str, Path]) -> ControlPlane:
-        return ControlPlane(self.state, tools, assets, self.progress)
 
     def _pulumi(self, title: str, call: Callable[[Callable[[str], None]], Changes]) -> Changes:
         with self.progress.step(title) as step:

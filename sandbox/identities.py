@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from sandbox.certs import Subject
+from sandbox.node.config import NODE_NAME
 
+# kubeadm's names for them.
+KUBELET: Final = Subject(f"system:node:{NODE_NAME}", ("system:nodes",))
+KUBELET_CLIENT: Final = Subject("kube-apiserver-kubelet-client", ("system:masters",))
 ADMIN: Final = Subject("rayfort-admin", ("system:masters",))
 CONTROLLER_MANAGER: Final = Subject("system:kube-controller-manager")
 SCHEDULER: Final = Subject("system:kube-scheduler")

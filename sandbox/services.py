@@ -1,10 +1,10 @@
-"""Which processes make up the control plane, and with which arguments: pure functions of paths and ports."""
+"""Which processes make up the sandbox, and with which arguments: pure functions of paths and ports."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,9 @@ from typing import Final
 from sandbox.health import HOST
 from sandbox.kubeconfig import KeyPair
 from sandbox.local_workload import LocalWorkload
-from sandbox.processes import ProcessSpec, SandboxError
+from sandbox.node import config
+from sandbox.node.enclosure import HOLDER, PATH
+from sandbox.processes import MARKER, ProcessSpec, SandboxError
 
 WEBHOOK_HOST: Final = "localhost"  # istiod's certificate names hosts, not addresses
 
@@ -23,9 +25,13 @@ SCHEDULER: Final = "kube-scheduler"
 SIMULATOR: Final = "kwok"
 OPERATOR: Final = "kuberay-operator"
 ISTIOD: Final = "istiod"
+CONTAINERD: Final = "containerd"
+KUBELET: Final = "kubelet"
 
 # In the order of their start; they stop in the reverse order.
-NAMES: Final = (ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, SIMULATOR, OPERATOR, ISTIOD)
+_CONTROL_PLANE: Final = (ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER)
+NAMES: Final = (*_CONTROL_PLANE, SIMULATOR, OPERATOR, ISTIOD)
+REAL_NAMES: Final = (HOLDER, *_CONTROL_PLANE, CONTAINERD, KUBELET)
 
 # The port that says most about each process, then the others that it listens on.
 PORTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -45,6 +51,16 @@ PORTS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 
+# Where a node has a network of its own nobody else takes the ports that these programs are known for.
+STANDARD_PORTS: Final[Mapping[str, int]] = {
+    "etcd": 2379,
+    "etcd-peer": 2380,
+    "api": 6443,
+    "controller-manager": 10257,
+    "scheduler": 10259,
+    KUBELET: config.KUBELET_PORT,
+}
+
 # What stands in for a Deployment, with the label (name, value) of that Deployment and of its pods.
 STOOD_IN: Final[Mapping[str, tuple[str, str]]] = {
     OPERATOR: ("app.kubernetes.io/name", "kuberay-operator"),
@@ -61,6 +77,10 @@ PORT_NAMES: Final = tuple(name for names in PORTS.values() for name in names)
 # What the tools are called where they differ from the process.
 _TOOLS: Final = {OPERATOR: "ray-operator", ISTIOD: "pilot-discovery"}
 
+_EVERYWHERE: Final = ("pulumi", *_CONTROL_PLANE, "kubectl", "helm", "ray-operator")
+SIMULATED_TOOLS: Final = (*_EVERYWHERE, SIMULATOR, "pilot-discovery")
+REAL_TOOLS: Final = (*_EVERYWHERE, KUBELET, "kubeadm")  # and what the images need
+
 FRONT_PROXY: Final = "front-proxy-client"
 SERVICE_CIDR: Final = "10.97.0.0/16"
 KUBERNETES_SERVICE_IP: Final = "10.97.0.1"
@@ -70,6 +90,27 @@ ISSUER: Final = f"https://kubernetes.default.svc.{CLUSTER_DOMAIN}"
 _CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _SUPERVISOR: Final = ("local_workload", "health", "kube_api", "kubeconfig", "processes")
 _ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+def port_name(process: str) -> str:
+    """The name of the port that says most about a process; empty for one that listens on none."""
+    known = PORTS.get(process)
+    return known[0] if known else process if process in STANDARD_PORTS else ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the processes run.
+
+    Attributes:
+        host: the address that they listen on.
+        on_network: turns a command into one that runs where that address is.
+        inside: turns a command into one that runs on the real node; none where nodes are simulated.
+    """
+
+    host: str = HOST
+    on_network: Callable[[Sequence[str]], tuple[str, ...]] = tuple
+    inside: Callable[[Sequence[str]], tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +150,11 @@ class Layout:
         return self.state / "lock"
 
     @property
+    def node_root(self) -> Path:
+        """The root filesystem of the real node."""
+        return self.state / "node" / "root"
+
+    @property
     def stages(self) -> Path:
         """kwok's configuration."""
         return self.state / "run" / "kwok.yaml"
@@ -139,6 +185,8 @@ class Pki:
     simulator: KeyPair
     workloads: KeyPair
     admin: KeyPair
+    kubelet_client: KeyPair
+    kubelet: KeyPair
     tokens_private: Path
     tokens_public: Path
 
@@ -146,11 +194,19 @@ class Pki:
 class Services:
     """The process specifications of one control plane."""
 
-    def __init__(self, layout: Layout, tools: Mapping[str, Path], ports: Mapping[str, int], pki: Pki) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        tools: Mapping[str, Path],
+        ports: Mapping[str, int],
+        pki: Pki,
+        place: Place,
+    ) -> None:
         self._layout = layout
         self._tools = tools
         self._ports = ports
         self._pki = pki
+        self._place = place
 
     @property
     def api_url(self) -> str:
@@ -159,7 +215,7 @@ class Services:
 
     def address(self, port: str) -> str:
         """`host:port` of a named port."""
-        return f"{HOST}:{self._ports[port]}"
+        return f"{self._place.host}:{self._ports[port]}"
 
     def all(self, operator_env: Mapping[str, str]) -> dict[str, ProcessSpec]:
         """Every process by name, in the order of the start.
@@ -167,13 +223,11 @@ class Services:
         Writes the specification files of the local workloads. `operator_env` wins over the environment
         of the operator's Deployment.
         """
-        specs = [
-            self._etcd(),
-            self._api_server(),
-            self._controller_manager(),
-            self._scheduler(),
-            self._kwok(),
-        ]
+        specs = [self._etcd(), self._api_server(), self._controller_manager(), self._scheduler()]
+        if self._place.inside:
+            specs += [self._containerd(self._place.inside), self._kubelet(self._place.inside)]
+            return {spec.name: spec for spec in specs}
+        specs.append(self._kwok())
         for workload in (self._operator(operator_env), self._istiod()):
             path = self._layout.workload(workload.name)
             workload.save(path)
@@ -191,6 +245,7 @@ class Services:
 
     def _process(self, name: str, flags: Mapping[str, str | int], *inputs: Path) -> ProcessSpec:
         argv = (str(self._tool(name)), *(f"--{flag}={value}" for flag, value in flags.items()))
+        argv = self._place.on_network(argv)
         return ProcessSpec(name, argv, self._layout.state, _environment(self._layout), inputs)
 
     def _tool(self, name: str) -> Path:
@@ -224,11 +279,11 @@ class Services:
     def _api_server(self) -> ProcessSpec:
         pki = self._pki
         flags: dict[str, str | int] = {
-            "bind-address": HOST,
-            "advertise-address": HOST,
+            "bind-address": self._place.host,
+            "advertise-address": self._place.host,
             "secure-port": self._ports["api"],
-            # No pod can reach the API server through its Service, so there is no endpoint to keep.
-            "endpoint-reconciler-type": "none",
+            # No simulated Pod can reach the API server through its Service: there is no endpoint to keep.
+            "endpoint-reconciler-type": "lease" if self._place.inside else "none",
             "etcd-servers": f"https://{self.address('etcd')}",
             "etcd-cafile": str(pki.etcd_ca.cert),
             "etcd-certfile": str(pki.etcd_client.cert),
@@ -257,6 +312,12 @@ class Services:
             "allow-privileged": "true",
             "profiling": "false",
         }
+        if self._place.inside:
+            flags |= {
+                "kubelet-client-certificate": str(pki.kubelet_client.cert),
+                "kubelet-client-key": str(pki.kubelet_client.key),
+                "kubelet-certificate-authority": str(pki.cluster_ca.cert),
+            }
         return self._process(
             API_SERVER,
             flags,
@@ -297,7 +358,7 @@ class Services:
             "kubeconfig": kubeconfig,
             "authentication-kubeconfig": kubeconfig,
             "authorization-kubeconfig": kubeconfig,
-            "bind-address": HOST,
+            "bind-address": self._place.host,
             "secure-port": self._ports[port],
             "tls-cert-file": str(pair.cert),
             "tls-private-key-file": str(pair.key),
@@ -306,6 +367,23 @@ class Services:
             "leader-elect": "false",
             "profiling": "false",
         }
+
+    def _containerd(self, inside: Callable[[Sequence[str]], tuple[str, ...]]) -> ProcessSpec:
+        # The shims inherit its environment, and outlive it: what marks containerd must not mark them.
+        argv = ("env", f"--unset={MARKER}", "containerd", f"--config={config.CONTAINERD_CONFIG}")
+        return ProcessSpec(CONTAINERD, inside(argv), self._layout.state, {"PATH": PATH, "HOME": "/root"})
+
+    def _kubelet(self, inside: Callable[[Sequence[str]], tuple[str, ...]]) -> ProcessSpec:
+        flags = {
+            "config": config.KUBELET_CONFIG,
+            "kubeconfig": config.KUBELET_KUBECONFIG,
+            "node-ip": self._place.host,
+            "hostname-override": config.NODE_NAME,
+        }
+        argv = ("kubelet", *(f"--{flag}={value}" for flag, value in flags.items()))
+        root = self._layout.node_root
+        inputs = tuple(config.below(root, path) for path in (*config.KUBELET_FILES, config.KUBELET_BINARY))
+        return ProcessSpec(KUBELET, inside(argv), self._layout.state, {"PATH": PATH, "HOME": "/root"}, inputs)
 
     def _kwok(self) -> ProcessSpec:
         kubeconfig = self._layout.kubeconfig(SIMULATOR)

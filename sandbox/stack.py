@@ -12,7 +12,7 @@ import yaml
 from rayfort.model import merge
 
 from infra import program
-from sandbox.control_plane import Endpoints
+from sandbox.control_plane import Endpoints, LocalEndpoints
 from sandbox.engine import Engine
 from sandbox.processes import write_private
 
@@ -175,22 +175,10 @@ class SandboxStack:
         write_private(path, yaml.safe_dump({**kept, "config": self._config()}, sort_keys=False))
 
     def _config(self) -> dict[str, Any]:
-        source = yaml.safe_load((self._root / "stacks" / f"Pulumi.{STACK}.yaml").read_text())
-        config = _relocate(source["config"], self._state)
-        values = {
-            name.removeprefix(f"{PROJECT}:"): value
-            for name, value in config.items()
-            if name.startswith(f"{PROJECT}:")
-        }
-        values = merge(merge(values, self._live_values()), self._overrides)
+        config = _relocate(_read_stack_file(self._root), self._state)
         others = {name: value for name, value in config.items() if not name.startswith(f"{PROJECT}:")}
-        return {**others, **{f"{PROJECT}:{name}": value for name, value in values.items()}}
-
-    def _live_values(self) -> dict[str, Any]:
-        """istiod is a process of this machine here: the API server finds its webhooks by URL."""
-        validation = {"base": {"validationURL": self._endpoints.validation_url}}
-        injection = {"istiodRemote": {"injectionURL": self._endpoints.injection_url}}
-        return {"mesh": {"baseValues": validation, "istiodValues": {**validation, **injection}}}
+        own = values(self._root, self._state, self._endpoints.local, self._overrides)
+        return {**others, **{f"{PROJECT}:{name}": value for name, value in own.items()}}
 
     def _secrets(self) -> dict[str, str]:
         """Secret settings by their path in the configuration: a netrc password made once."""
@@ -203,6 +191,40 @@ class SandboxStack:
         """Drop the lock of an engine that was killed; who calls holds the sandbox's own lock."""
         if any((self._engine.home / "backend" / ".pulumi" / "locks").rglob("*.json")):
             stack.cancel()
+
+
+def values(
+    root: Path, state: Path, local: LocalEndpoints | None, overrides: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the stack says, by name without ``rayfort:``.
+
+    Args:
+        root: the checkout, with the stack file.
+        state: the sandbox's directory.
+        local: where istiod listens if it is a process of this machine; None on a real node.
+        overrides: laid over all of it.
+    """
+    written = {
+        name.removeprefix(f"{PROJECT}:"): value
+        for name, value in _relocate(_read_stack_file(root), state).items()
+        if name.startswith(f"{PROJECT}:")
+    }
+    return merge(merge(written, _live_values(local)), overrides)
+
+
+def _read_stack_file(root: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load((root / "stacks" / f"Pulumi.{STACK}.yaml").read_text())["config"])
+
+
+def _live_values(local: LocalEndpoints | None) -> dict[str, Any]:
+    """What depends on how the sandbox runs."""
+    if local is None:
+        # Istio's own statistics are a part of Istio's build of Envoy; a real node here has the plain one.
+        return {"mesh": {"istiodValues": {"telemetry": {"enabled": False}}}}
+    # istiod is a process of this machine: the API server finds its webhooks by URL.
+    validation = {"base": {"validationURL": local.validation_url}}
+    injection = {"istiodRemote": {"injectionURL": local.injection_url}}
+    return {"mesh": {"baseValues": validation, "istiodValues": {**validation, **injection}}}
 
 
 def _relocate(value: Any, state: Path) -> Any:

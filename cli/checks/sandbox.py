@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from cli.checks import Check, State
+from cli.checks import Check, State, real_nodes
 from sandbox import ports
 from sandbox.engine import PLUGINS_VARIABLE, PROVIDERS
 from sandbox.processes import SandboxError
@@ -43,6 +43,7 @@ def checks() -> Iterator[Check]:
     yield disk(toolchain.cache, missing)
     yield memory(available_memory_gb(), building=bool(missing))
     yield loopback()
+    yield from real_nodes.checks()
 
 
 def tool(name: str, found: Found | None) -> Check:

@@ -122,6 +122,11 @@ def exactly(found: str, pinned: str) -> bool:
     return found == pinned
 
 
+def never(_found: str, _pinned: str) -> bool:
+    """Not from PATH at all: it runs in a root filesystem where nothing of this machine's is at hand."""
+    return False
+
+
 def same_minor(found: str, pinned: str) -> bool:
     """The same major and minor version."""
     return numbers(found)[:2] == numbers(pinned)[:2]
@@ -194,8 +199,11 @@ ISTIO = Module(
 )
 
 
-def _kubernetes_tool(name: str) -> Tool:
-    return Tool(name, KUBERNETES, f"k8s.io/kubernetes/cmd/{name}", ("--version",), same_minor)
+COREDNS = Module(folder="coredns", path="github.com/coredns/coredns", disk_gb=1.5)
+
+
+def _kubernetes_tool(name: str, accepts: Rule = same_minor) -> Tool:
+    return Tool(name, KUBERNETES, f"k8s.io/kubernetes/cmd/{name}", ("--version",), accepts)
 
 
 _TOOLS = (
@@ -205,6 +213,9 @@ _TOOLS = (
     _kubernetes_tool("kube-controller-manager"),
     _kubernetes_tool("kube-scheduler"),
     Tool("kubectl", KUBERNETES, "k8s.io/kubernetes/cmd/kubectl", ("version", "--client"), within_one_minor),
+    _kubernetes_tool("kubelet", never),
+    _kubernetes_tool("kube-proxy", never),
+    Tool("kubeadm", KUBERNETES, "k8s.io/kubernetes/cmd/kubeadm", ("version", "-o", "short"), same_minor),
     Tool("helm", HELM, "helm.sh/helm/v3/cmd/helm", ("version", "--short"), same_major_minor_or_newer),
     Tool("kwok", KWOK, "sigs.k8s.io/kwok/cmd/kwok", ("--version",), exactly),
     Tool("ray-operator", RAY_OPERATOR, "github.com/ray-project/kuberay/ray-operator", (), exactly),
@@ -217,10 +228,28 @@ _TOOLS = (
         reports=_istio_version,
         tags=("vtprotobuf", "disable_pgv"),
     ),
+    Tool(
+        "pilot-agent",
+        ISTIO,
+        "istio.io/istio/pilot/cmd/pilot-agent",
+        ("version", "--short"),
+        never,
+        reports=_istio_version,
+        tags=("agent", "disable_pgv", "grpcnotrace", "retrynotrace"),
+    ),
+    Tool(
+        "coredns",
+        COREDNS,
+        "github.com/coredns/coredns",
+        ("-version",),
+        never,
+    ),
 )
 _ASSETS = (
     Asset("istio-base-chart", ISTIO, "manifests/charts/base", ("**/*",)),
     Asset("istio-istiod-chart", ISTIO, "manifests/charts/istio-control/istio-discovery", ("**/*",)),
+    # What Envoy starts from, made for Istio's build of it and good for any other.
+    Asset("istio-envoy-bootstrap", ISTIO, "tools/packaging/common", ("envoy_bootstrap.json",)),
     Asset("istio-gateway-chart", ISTIO, "manifests/charts/gateway", ("**/*",)),
     Asset("kuberay-crds", RAY_OPERATOR, "config/crd/bases", ("*.yaml",)),
     # without kustomization.yaml, which no API server takes

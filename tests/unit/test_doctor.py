@@ -23,6 +23,8 @@ from cli.doctor import doctor
 from cli.offline import settings_of
 from cli.stacks import load
 from infra.settings import Settings
+from sandbox import host
+from sandbox.host import Obstacle
 from sandbox.processes import SandboxError
 from sandbox.toolchain import TOOLS, Found, Tool, ToolchainError
 from sandbox.tools.catalog import CATALOG
@@ -48,6 +50,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("RAYFORT_CACHE", str(home / "cache"))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100e9, 0, 100e9))
+    # What the kernel of this machine can do is no matter of these tests, nor is whose account runs them.
+    monkeypatch.setenv("RAYFORT_STATE", str(home / "state"))
+    monkeypatch.setattr(
+        host, "obstacles", lambda *_, **__: (Obstacle("rights", "only root can", "use sudo"),)
+    )
     root = tmp_path / "project"
     (root / "stacks").mkdir(parents=True)
     for name in ("Pulumi.yaml", "pyproject.toml", "requirements.lock"):
@@ -113,6 +120,15 @@ def test_a_bare_machine_can_run_the_sandbox_and_nothing_else(project: Path) -> N
     assert any(line.startswith("  missing Pulumi: not on PATH; install Pulumi's own") for line in lines)
     assert run(project, "sandbox")[0] == 0
     assert run(project, "existing")[0] == 1
+
+
+def test_what_keeps_real_nodes_away_is_a_warning(project: Path) -> None:
+    code, text = run(project, "sandbox")
+    assert code == 0
+    lines = text.splitlines()
+    assert "  warn    real nodes, rights: only root can; use sudo" in lines
+    assert any(line.startswith("  warn    nodes: `up` chooses simulated nodes") for line in lines)
+    assert "real nodes" not in run(project, "existing")[1]
 
 
 def test_every_check_is_one_line_with_its_state(project: Path) -> None:

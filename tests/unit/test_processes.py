@@ -125,7 +125,7 @@ class TestProcessTable:
         table.start(shell(table, "exec sleep 60"))
         lost = table.running("daemon")
         assert lost is not None
-        # While a program replaces itself its environment reads as empty, for a moment even under its new name.
+        # While a program replaces itself its environment reads as empty, shortly even under its new name.
         proc = Path(f"/proc/{lost.pid}")
         wait_for(lambda: (proc / "comm").read_text() == "sleep\n" and (proc / "environ").read_bytes() != b"")
         (table.run_dir / "daemon.json").unlink()

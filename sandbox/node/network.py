@@ -1,0 +1,219 @@
+"""The network of the node's Pods: Calico's CNI plugin, and Felix, which enforces NetworkPolicies.
+
+It is Calico's policy-only set-up on one node: no BGP and no tunnels, addresses from the `host-local` plugin.
+The plugin gives each Pod a veth pair whose name Felix derives from the Pod's as well, and Felix turns the
+cluster's NetworkPolicies into iptables rules for it. Felix runs as a process in the node's namespaces, like
+the kubelet: it needs no image, and no Pod has to run before Pods have a network.
+
+A Pod's default route leads to an address for which the node answers only as long as it has a route there
+itself: the node needs a default route, even one that leads nowhere.
+
+Like Calico's own guide for doing it by hand, each of the two has a client certificate of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from sandbox.certs import Subject
+from sandbox.processes import SandboxError
+
+FELIX: Final = Subject("calico-node")
+PLUGIN: Final = Subject("calico-cni")
+
+HEALTH_PORT: Final = 9099
+READINESS_PATH: Final = "/readiness"  # on loopback in the node: 200 once every policy is in the kernel
+# Where Felix tells the plugin which Pods' policies are in the kernel; has to exist before Felix starts.
+STATUS_DIRECTORY: Final = "/run/calico"
+
+# Felix's iptables: kube-proxy must use the same of the two, and Debian's `iptables` is this one.
+_IPTABLES: Final = "NFT"
+_CALICO: Final = "crd.projectcalico.org"
+_RBAC: Final = "rbac.authorization.k8s.io"
+_READ: Final = ("get", "list", "watch")
+_MTU: Final = 1500
+_POLICY_SECONDS: Final = 10
+
+_Object = dict[str, Any]
+_Rule = tuple[str, Iterable[str], Iterable[str]]
+
+
+def plugin_configuration(node: str, kubeconfig: str, pod_cidr: str) -> str:
+    """A CNI network list.
+
+    Args:
+        node: the node's name.
+        kubeconfig: path of the plugin's kubeconfig, as the node sees it.
+        pod_cidr: the network of the Pods.
+    """
+    plugins: list[_Object] = [
+        {
+            "type": "calico",
+            "datastore_type": "kubernetes",
+            "nodename": node,
+            # The file that a calico-node container leaves for its plugin; the name is known here.
+            "nodename_file_optional": True,
+            "log_level": "error",
+            "mtu": _MTU,
+            # A Pod starts when its policies hold, not a moment before.
+            "policy_setup_timeout_seconds": _POLICY_SECONDS,
+            "endpoint_status_dir": f"{STATUS_DIRECTORY}/endpoint-status",
+            "ipam": {
+                "type": "host-local",
+                # What the Pods of an earlier start had is forgotten with them.
+                "dataDir": "/run/cni-ipam",
+                "ranges": [[{"subnet": pod_cidr}]],
+            },
+            "policy": {"type": "k8s"},
+            "kubernetes": {"kubeconfig": kubeconfig},
+        },
+        {"type": "portmap", "snat": True, "capabilities": {"portMappings": True}},
+    ]
+    return json.dumps({"cniVersion": "0.3.1", "name": "k8s-pod-network", "plugins": plugins}, indent=2) + "\n"
+
+
+def felix_environment(node: str, kubeconfig: str) -> Mapping[str, str]:
+    """What Felix has to know before it can read its configuration from the cluster.
+
+    Args:
+        node: the node's name.
+        kubeconfig: path of Felix's kubeconfig, as the node sees it.
+    """
+    return {
+        "DATASTORE_TYPE": "kubernetes",
+        "FELIX_DATASTORETYPE": "kubernetes",
+        "FELIX_FELIXHOSTNAME": node,
+        "KUBECONFIG": kubeconfig,
+        # Addresses come from host-local, so there are none of Calico's own to watch.
+        "USE_POD_CIDR": "true",
+        # To standard output and error only.
+        "FELIX_LOGFILEPATH": "none",
+        "FELIX_LOGSEVERITYFILE": "none",
+        "FELIX_LOGSEVERITYSYS": "none",
+        # Felix would look for what an eBPF dataplane left over, which a build without C cannot: it panics
+        # where it finds bpftool.
+        "FELIX_DebugSkipCTLBCleanup": "true",
+    }
+
+
+def definitions(directory: Path) -> list[_Object]:
+    """Calico's CustomResourceDefinitions; they must be established before `settings` can be applied.
+
+    Args:
+        directory: the asset with their manifests.
+
+    Raises:
+        SandboxError: there are none.
+    """
+    found = [yaml.safe_load(file.read_text()) for file in sorted(directory.glob("*.yaml"))]
+    if not found:
+        raise SandboxError(
+            f"{directory} holds no definitions of Calico's resources. "
+            "Delete the directory and run `./rayfort up` again: it is made anew."
+        )
+    return found
+
+
+def access(crds: Iterable[_Object]) -> list[_Object]:
+    """What Felix and the plugin may do.
+
+    That is less than in Calico's manifests: there Felix shares its rights with what sets the cluster up.
+
+    Args:
+        crds: the `definitions`.
+    """
+    own = [crd["spec"]["names"]["plural"] for crd in crds]
+    return [
+        *_grant(
+            FELIX,
+            (
+                ("", ("endpoints", "namespaces", "nodes", "pods", "serviceaccounts", "services"), _READ),
+                ("discovery.k8s.io", ("endpointslices",), _READ),
+                ("networking.k8s.io", ("networkpolicies",), _READ),
+                (_CALICO, own, _READ),
+            ),
+        ),
+        *_grant(
+            PLUGIN,
+            (
+                ("", ("namespaces", "pods"), ("get",)),
+                # it notes the Pod's address there, sooner than the kubelet reports it
+                ("", ("pods/status",), ("patch",)),
+                (_CALICO, ("clusterinformations",), ("get",)),
+            ),
+        ),
+    ]
+
+
+def settings(pod_cidr: str) -> list[_Object]:
+    """Calico's own objects: what its node container would make when it first starts.
+
+    Args:
+        pod_cidr: the network of the Pods.
+    """
+    return [
+        _calico("ClusterInformation", "default", {"clusterType": "k8s", "datastoreReady": True}),
+        _calico(
+            "FelixConfiguration",
+            "default",
+            {
+                "chainInsertMode": "Insert",
+                # A Pod may reach its node, where the API server and DNS's upstream are, as far as its own
+                # policies let it; probes from the node to its Pods always pass.
+                "defaultEndpointToHostAction": "Accept",
+                "endpointStatusPathPrefix": STATUS_DIRECTORY,
+                "floatingIPs": "Disabled",
+                "healthEnabled": True,
+                "healthHost": "127.0.0.1",
+                "healthPort": HEALTH_PORT,
+                "interfacePrefix": "cali",
+                "ipipEnabled": False,
+                "iptablesBackend": _IPTABLES,
+                "ipv6Support": False,
+                "logSeverityScreen": "Warning",
+                "prometheusMetricsEnabled": False,
+                "reportingInterval": "0s",
+                "usageReportingEnabled": False,
+                "vxlanEnabled": False,
+                "xdpEnabled": False,
+            },
+        ),
+        _calico(
+            "IPPool",
+            "default-ipv4-ippool",
+            # What leaves the cluster does so behind the node's address.
+            {"cidr": pod_cidr, "ipipMode": "Never", "vxlanMode": "Never", "natOutgoing": True},
+        ),
+    ]
+
+
+def _calico(kind: str, name: str, spec: Mapping[str, Any]) -> _Object:
+    return {"apiVersion": f"{_CALICO}/v1", "kind": kind, "metadata": {"name": name}, "spec": dict(spec)}
+
+
+def _grant(subject: Subject, rules: Iterable[_Rule]) -> list[_Object]:
+    name = subject.common_name
+    metadata = {"name": name}
+    return [
+        {
+            "apiVersion": f"{_RBAC}/v1",
+            "kind": "ClusterRole",
+            "metadata": metadata,
+            "rules": [
+                {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
+                for group, resources, verbs in rules
+            ],
+        },
+        {
+            "apiVersion": f"{_RBAC}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": name},
+            "subjects": [{"apiGroup": _RBAC, "kind": "User", "name": name}],
+        },
+    ]

@@ -2,7 +2,33 @@
 
 import signal
 
+import pytest
+
+from sandbox.host import why_not_real
+
 # Whoever starts the tests in the background of a script hands them an ignored Ctrl-C, which every process
 # that a test starts would inherit: none of them could be interrupted then.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--nodes",
+        choices=("real", "simulated"),
+        help="The nodes of the tests that need containers to run: real by default where this machine can, "
+        "else simulated, which leaves those tests out.",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs containers where none can run, and say why."""
+    asked = config.getoption("--nodes")
+    reason = "simulated nodes were asked for" if asked == "simulated" else why_not_real()
+    if asked == "real" and reason:
+        raise pytest.UsageError(f"--nodes real: {reason}")
+    if reason:
+        skip = pytest.mark.skip(reason=f"the data plane was not run: {reason}")
+        for item in items:
+            if item.get_closest_marker("real"):
+                item.add_marker(skip)

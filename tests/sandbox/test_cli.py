@@ -69,7 +69,7 @@ def test_ctrl_c_leaves_nothing_half_running(environment: dict[str, str], tmp_pat
     log = tmp_path / "up.log"
     with log.open("w") as output:
         up = subprocess.Popen(
-            [str(ROOT / "rayfort"), "up"],
+            [str(ROOT / "rayfort"), "up", "--nodes", "simulated"],
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -90,7 +90,7 @@ def test_ctrl_c_leaves_nothing_half_running(environment: dict[str, str], tmp_pat
 
 
 def test_up_after_an_interruption_finishes(environment: dict[str, str]) -> None:
-    done = rayfort(environment, "up")
+    done = rayfort(environment, "up", "--nodes", "simulated")
     assert done.returncode == 0, done.stderr
     assert "RayCluster team-a/ray: ready, 2 of 2 Pods running, 2 with a sidecar" in done.stdout
     assert "no container" in done.stdout or "containers do not run" in done.stdout
@@ -116,7 +116,7 @@ def test_a_stopped_sandbox_goes_on_where_it_was(environment: dict[str, str]) -> 
     assert rayfort(environment, "stop").returncode == 0
     told = json.loads(rayfort(environment, "status", "--json").stdout)
     assert {process["state"] for process in told["processes"]} == {"stopped"}
-    done = rayfort(environment, "up")
+    done = rayfort(environment, "up", "--nodes", "simulated")
     assert done.returncode == 0, done.stderr
     assert "1 created" in done.stdout  # the Service that the test before deleted
 

@@ -19,6 +19,7 @@ import yaml
 
 from sandbox.environment import Environment, Report
 from sandbox.kube_api import KubeApi
+from sandbox.node_kind import NodeKind
 from sandbox.progress import Progress
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(1800)]
@@ -40,7 +41,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory, tools: Mapping[str, Pa
 @pytest.fixture(scope="module")
 def report(environment: Environment) -> Report:
     """What the first `up` ended with."""
-    return environment.up()
+    return environment.up(NodeKind.SIMULATED)
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ def test_istiod_validates_what_the_api_server_is_given(environment: Environment,
 def test_a_second_up_and_preview_change_nothing(environment: Environment, report: Report) -> None:
     preview = environment.preview()
     assert not preview.any, preview.summary
-    again = environment.up()
+    again = environment.up(NodeKind.SIMULATED)
     assert not again.changes.any, again.changes.summary
 
 
@@ -192,7 +193,7 @@ def test_a_deleted_service_is_found_and_restored(environment: Environment, api: 
     deleted = kubectl(environment, "-n", NAMESPACE, "delete", "service", f"{CLUSTER}-headless-svc")
     assert deleted.returncode == 0, deleted.stderr
     assert environment.preview().any
-    environment.up()
+    environment.up(NodeKind.SIMULATED)
     after = api.get(HEADLESS)
     assert after is not None
     assert after["spec"]["ports"] == before["spec"]["ports"]
@@ -207,7 +208,7 @@ def test_a_hand_edited_object_is_put_back(environment: Environment, api: KubeApi
     done = kubectl(environment, "patch", *where, "--type=merge", "-p", patch)
     assert done.returncode == 0, done.stderr
     assert environment.preview().any
-    environment.up()
+    environment.up(NodeKind.SIMULATED)
     restored = api.get(policy)
     assert restored is not None
     assert restored["spec"]["mtls"]["mode"] == "STRICT"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.sandbox import REUSE, Sandbox
+from tests.e2e.sandbox import REUSE, Sandbox
 
 HERE = Path(__file__).parent
 

@@ -24,8 +24,9 @@ from sandbox.health import HOST, answers
 from sandbox.kube_api import ApiRefused, ApiUnreachable, KubeApi
 from sandbox.kubeconfig import KeyPair
 from sandbox.local_workload import RUNNING, phase_path, program
+from sandbox.node import addons, network
 from sandbox.node.enclosure import HOLDER
-from sandbox.node.real import RealNode
+from sandbox.node.real import Identities, RealNode
 from sandbox.processes import ProcessTable, SandboxError, tail, write_private
 from sandbox.services import Layout, Pki, Place, Services
 
@@ -224,7 +225,7 @@ class ControlPlane:
             running = Services(layout, self._tools, chosen, pki, place)
             self._write_kubeconfigs(running.api_url, pki)
             if self._node:
-                self._node.write_files(running.api_url, pki.cluster_ca.cert, pki.kubelet)
+                self._node.write_files(running.api_url, pki.cluster_ca.cert, pki.node)
             else:
                 write_private(layout.stages, self._stages())
             specs = running.all(self._operator_env)
@@ -255,11 +256,12 @@ class ControlPlane:
                 else:
                     launch_all([services.CONTROLLER_MANAGER, services.SCHEDULER, services.CONTAINERD])
                     self._node.import_images(step.note)
-                    launch_all([services.KUBELET])
-                    step.note("kube-proxy and DNS")
+                    step.note("network policies")
+                    self._node.install_policies(self.kubeconfig)
+                    launch_all([services.FELIX, services.KUBELET])
+                    step.note("kube-proxy, DNS and storage")
                     self._node.install_addons(self.kubeconfig, running.address("api"))
-                    node = self._node
-                    self._wait(services.KUBELET, lambda: node.usable(api), _NODE_LIMIT)
+                    self._wait(services.KUBELET, lambda: addons.usable(api), _NODE_LIMIT)
         return self._endpoints(chosen)
 
     def _open(self, step: Step) -> Place:
@@ -350,6 +352,9 @@ class ControlPlane:
         if self._node:
             return checks | {
                 services.CONTAINERD: self._node.containerd_answers,
+                services.FELIX: lambda: answers(
+                    chosen[services.FELIX], network.READINESS_PATH, host=place.host
+                ),
                 services.KUBELET: serves(services.KUBELET, "/healthz", cluster, pki.kubelet_client),
             }
         return checks | {
@@ -439,7 +444,11 @@ class ControlPlane:
             workloads=client("workloads", identities.WORKLOADS),
             admin=client("admin", identities.ADMIN),
             kubelet_client=client("kubelet-client", identities.KUBELET_CLIENT),
-            kubelet=client("kubelet", identities.KUBELET, here),
+            node=Identities(
+                kubelet=client("kubelet", identities.KUBELET, here),
+                felix=client("calico-node", network.FELIX),
+                plugin=client("calico-cni", network.PLUGIN),
+            ),
             tokens_private=private,
             tokens_public=public,
         )

@@ -15,7 +15,7 @@ from sandbox.images.catalog import node_images
 from sandbox.images.store import ImageStore
 from sandbox.node.config import NODE_NAME
 from sandbox.node.enclosure import Enclosure
-from sandbox.node.real import Network, NodeFiles, RealNode
+from sandbox.node.real import Cluster, NodeFiles, RealNode
 from sandbox.node_kind import NodeKind
 from sandbox.operator_chart import write_chart, write_definitions_chart
 from sandbox.platform_images import images_of
@@ -173,7 +173,7 @@ class Environment:
 
     def _node(self, files: NodeFiles | None = None) -> RealNode:
         enclosure = Enclosure(self.state, NODE_NAME)
-        return RealNode(enclosure, Network(SERVICE_CIDR, CLUSTER_DOMAIN), files)
+        return RealNode(enclosure, Cluster(SERVICE_CIDR, CLUSTER_DOMAIN), files)
 
     def _node_files(self, tools: Mapping[str, Path]) -> NodeFiles:
         store = ImageStore(self._toolchain.cache, self._toolchain, self.progress)
@@ -181,8 +181,9 @@ class Environment:
         return NodeFiles(
             root=store.node_root(),
             images=store.ensure([*node_images(), *images_of(settings)]),
-            kubelet=tools["kubelet"],
-            kubeadm=tools["kubeadm"],
+            tools=tools,
+            policy_definitions=self._toolchain.asset("calico-definitions"),
+            storage_manifest=self._toolchain.asset("local-path-manifest"),
             version=CATALOG.pin(KUBERNETES).version,
         )
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from sandbox.health import HOST
 from sandbox.kubeconfig import KeyPair
 from sandbox.local_workload import LocalWorkload
-from sandbox.node import config
+from sandbox.node import config, network
 from sandbox.node.enclosure import HOLDER, PATH
+from sandbox.node.real import Identities
 from sandbox.processes import MARKER, ProcessSpec, SandboxError
 
 WEBHOOK_HOST: Final = "localhost"  # istiod's certificate names hosts, not addresses
@@ -26,12 +28,13 @@ SIMULATOR: Final = "kwok"
 OPERATOR: Final = "kuberay-operator"
 ISTIOD: Final = "istiod"
 CONTAINERD: Final = "containerd"
+FELIX: Final = "calico-felix"
 KUBELET: Final = "kubelet"
 
 # In the order of their start; they stop in the reverse order.
 _CONTROL_PLANE: Final = (ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER)
 NAMES: Final = (*_CONTROL_PLANE, SIMULATOR, OPERATOR, ISTIOD)
-REAL_NAMES: Final = (HOLDER, *_CONTROL_PLANE, CONTAINERD, KUBELET)
+REAL_NAMES: Final = (HOLDER, *_CONTROL_PLANE, CONTAINERD, FELIX, KUBELET)
 
 # The port that says most about each process, then the others that it listens on.
 PORTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -58,6 +61,7 @@ STANDARD_PORTS: Final[Mapping[str, int]] = {
     "api": 6443,
     "controller-manager": 10257,
     "scheduler": 10259,
+    FELIX: network.HEALTH_PORT,
     KUBELET: config.KUBELET_PORT,
 }
 
@@ -79,7 +83,7 @@ _TOOLS: Final = {OPERATOR: "ray-operator", ISTIOD: "pilot-discovery"}
 
 _EVERYWHERE: Final = ("pulumi", *_CONTROL_PLANE, "kubectl", "helm", "ray-operator")
 SIMULATED_TOOLS: Final = (*_EVERYWHERE, SIMULATOR, "pilot-discovery")
-REAL_TOOLS: Final = (*_EVERYWHERE, KUBELET, "kubeadm")  # and what the images need
+REAL_TOOLS: Final = (*_EVERYWHERE, KUBELET, "kubeadm", FELIX, "calico")  # and what the images need
 
 FRONT_PROXY: Final = "front-proxy-client"
 SERVICE_CIDR: Final = "10.97.0.0/16"
@@ -186,7 +190,7 @@ class Pki:
     workloads: KeyPair
     admin: KeyPair
     kubelet_client: KeyPair
-    kubelet: KeyPair
+    node: Identities
     tokens_private: Path
     tokens_public: Path
 
@@ -225,7 +229,7 @@ class Services:
         """
         specs = [self._etcd(), self._api_server(), self._controller_manager(), self._scheduler()]
         if self._place.inside:
-            specs += [self._containerd(self._place.inside), self._kubelet(self._place.inside)]
+            specs += [self._containerd(), self._felix(), self._kubelet()]
             return {spec.name: spec for spec in specs}
         specs.append(self._kwok())
         for workload in (self._operator(operator_env), self._istiod()):
@@ -368,22 +372,41 @@ class Services:
             "profiling": "false",
         }
 
-    def _containerd(self, inside: Callable[[Sequence[str]], tuple[str, ...]]) -> ProcessSpec:
+    def _containerd(self) -> ProcessSpec:
         # The shims inherit its environment, and outlive it: what marks containerd must not mark them.
         argv = ("env", f"--unset={MARKER}", "containerd", f"--config={config.CONTAINERD_CONFIG}")
-        return ProcessSpec(CONTAINERD, inside(argv), self._layout.state, {"PATH": PATH, "HOME": "/root"})
+        return self._in_node(CONTAINERD, argv, (config.CONTAINERD_CONFIG,))
 
-    def _kubelet(self, inside: Callable[[Sequence[str]], tuple[str, ...]]) -> ProcessSpec:
+    def _felix(self) -> ProcessSpec:
+        host, kubeconfig = self._place.host, config.FELIX_KUBECONFIG
+        environment = network.felix_environment(config.NODE_NAME, host, kubeconfig)
+        files = (*config.FELIX_FILES, config.FELIX_BINARY)
+        return self._in_node(FELIX, (config.FELIX_BINARY,), files, environment)
+
+    def _kubelet(self) -> ProcessSpec:
         flags = {
             "config": config.KUBELET_CONFIG,
             "kubeconfig": config.KUBELET_KUBECONFIG,
             "node-ip": self._place.host,
             "hostname-override": config.NODE_NAME,
         }
-        argv = ("kubelet", *(f"--{flag}={value}" for flag, value in flags.items()))
-        root = self._layout.node_root
-        inputs = tuple(config.below(root, path) for path in (*config.KUBELET_FILES, config.KUBELET_BINARY))
-        return ProcessSpec(KUBELET, inside(argv), self._layout.state, {"PATH": PATH, "HOME": "/root"}, inputs)
+        argv = (config.KUBELET_BINARY, *(f"--{flag}={value}" for flag, value in flags.items()))
+        return self._in_node(KUBELET, argv, (*config.KUBELET_FILES, config.KUBELET_BINARY))
+
+    def _in_node(
+        self,
+        name: str,
+        argv: Sequence[str],
+        files: Iterable[str] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> ProcessSpec:
+        """A program of the node; `files` are those that it reads when it starts."""
+        inside = self._place.inside
+        if inside is None:
+            raise SandboxError(f"{name} runs on real nodes only.")
+        inputs = tuple(config.below(self._layout.node_root, path) for path in files)
+        env = {"PATH": PATH, "HOME": "/root", **environment}
+        return ProcessSpec(name, inside(argv), self._layout.state, env, inputs)
 
     def _kwok(self) -> ProcessSpec:
         kubeconfig = self._layout.kubeconfig(SIMULATOR)

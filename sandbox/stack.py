@@ -220,7 +220,10 @@ def _live_values(local: LocalEndpoints | None) -> dict[str, Any]:
     """What depends on how the sandbox runs."""
     if local is None:
         # Istio's own statistics are a part of Istio's build of Envoy; a real node here has the plain one.
-        return {"mesh": {"istiodValues": {"telemetry": {"enabled": False}}}}
+        return {
+            "cluster": {"facts": {"networkPolicy": True}},
+            "mesh": {"istiodValues": {"telemetry": {"enabled": False}}},
+        }
     # istiod is a process of this machine: the API server finds its webhooks by URL.
     validation = {"base": {"validationURL": local.validation_url}}
     injection = {"istiodRemote": {"injectionURL": local.injection_url}}

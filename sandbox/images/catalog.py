@@ -10,12 +10,11 @@ from typing import Final
 
 from rayfort import versions
 
+from sandbox.node.config import PAUSE_IMAGE
+from sandbox.node.storage import HELPER_IMAGE, PROVISIONER_IMAGE
 from sandbox.tools.catalog import CATALOG, COREDNS, KUBERNETES
 
 REQUIREMENTS: Final = Path(__file__).with_name("requirements")
-
-# What containerd starts first in every Pod; the version that kubeadm of the pinned Kubernetes names.
-PAUSE: Final = "registry.k8s.io/pause:3.10.2"
 
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"
@@ -189,7 +188,7 @@ _LITTLE: Final = (BaseFile(_CERTIFICATES), Folder("/tmp", 0o1777))  # noqa: S108
 
 def node_images() -> tuple[Image, ...]:
     """The images of the node itself, in the versions of the sandbox's tools."""
-    return (pause(), coredns(), kube_proxy())
+    return (pause(), coredns(), kube_proxy(), local_path_provisioner(), debian())
 
 
 def platform_images(*, ray_version: str, istio_version: str, kuberay_version: str) -> tuple[Image, ...]:
@@ -205,7 +204,7 @@ def platform_images(*, ray_version: str, istio_version: str, kuberay_version: st
 def pause() -> Image:
     """The process that holds a Pod's namespaces, as podman has it."""
     program = "/usr/bin/catatonit"
-    return Image(PAUSE, (BaseFile(program),), Config((program, "-P"), user="65535:65535"))
+    return Image(PAUSE_IMAGE, (BaseFile(program),), Config((program, "-P"), user="65535:65535"))
 
 
 def coredns() -> Image:
@@ -228,6 +227,21 @@ def kube_proxy() -> Image:
         Config(cmd=(program,), env={"PATH": _PATH}),
         BASE,
     )
+
+
+def local_path_provisioner() -> Image:
+    """What makes volumes from directories of the node."""
+    program = "/usr/bin/local-path-provisioner"
+    return Image(
+        PROVISIONER_IMAGE,
+        (*_LITTLE, ToolFile("local-path-provisioner", program)),
+        Config((program,), env={"PATH": _PATH}),
+    )
+
+
+def debian() -> Image:
+    """A shell and Debian's small programs, for the Pods that make and remove those directories."""
+    return Image(HELPER_IMAGE, (), Config(cmd=("/bin/sh",), env={"PATH": _PATH}), BASE)
 
 
 def ray(version: str, reference: str | None = None) -> Image:

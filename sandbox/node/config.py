@@ -7,9 +7,8 @@ The conventions are kubeadm's: paths below /etc/kubernetes, identities `system:n
 from __future__ import annotations
 
 import ipaddress
-import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
@@ -26,6 +25,16 @@ KUBELET_KUBECONFIG: Final = "/etc/kubernetes/kubelet.conf"
 KUBELET_CONFIG: Final = "/var/lib/kubelet/config.yaml"
 KUBELET_BINARY: Final = "/usr/local/bin/kubelet"
 KUBELET_FILES: Final = (CA, KUBELET_CERT, KUBELET_KEY, KUBELET_KUBECONFIG, KUBELET_CONFIG)
+FELIX_CERT: Final = f"{_PKI}/calico-node.crt"
+FELIX_KEY: Final = f"{_PKI}/calico-node.key"
+FELIX_KUBECONFIG: Final = "/etc/calico/kubeconfig"
+FELIX_BINARY: Final = "/usr/local/bin/calico-felix"
+FELIX_FILES: Final = (CA, FELIX_CERT, FELIX_KEY, FELIX_KUBECONFIG)
+PLUGIN_CERT: Final = f"{_PKI}/calico-cni.crt"
+PLUGIN_KEY: Final = f"{_PKI}/calico-cni.key"
+PLUGIN_KUBECONFIG: Final = f"{CNI_DIRECTORY}/calico-kubeconfig"
+PLUGIN_CONFIG: Final = f"{CNI_DIRECTORY}/10-calico.conflist"
+PLUGIN_BINARY: Final = f"{CNI_BINARIES}/calico"
 RESOLV_CONF: Final = "/etc/resolv.conf"
 PAUSE_IMAGE: Final = "registry.k8s.io/pause:3.10.2"  # what kubeadm names for this version
 
@@ -83,28 +92,6 @@ version = 2
 """
 
 
-def bridge_network() -> str:
-    """A CNI network list: a bridge, with what leaves the cluster behind the node's address."""
-    plugins: list[dict[str, Any]] = [
-        {
-            "type": "bridge",
-            "bridge": "cni0",
-            "isGateway": True,
-            "ipMasq": True,
-            "hairpinMode": True,
-            "ipam": {
-                "type": "host-local",
-                # What the Pods of an earlier start had is forgotten with them.
-                "dataDir": "/run/cni-ipam",
-                "ranges": [[{"subnet": POD_CIDR}]],
-                "routes": [{"dst": "0.0.0.0/0"}],
-            },
-        },
-        {"type": "portmap", "capabilities": {"portMappings": True}},
-    ]
-    return json.dumps({"cniVersion": "0.4.0", "name": "rayfort", "plugins": plugins}, indent=2) + "\n"
-
-
 def kubelet(address: str, service_cidr: str, cluster_domain: str) -> str:
     """The kubelet's configuration file."""
     return yaml.safe_dump(
@@ -145,7 +132,7 @@ def kubelet(address: str, service_cidr: str, cluster_domain: str) -> str:
 
 
 def kubeadm(
-    api_server: str, name: str, address: str, version: str, service_cidr: str, cluster_domain: str
+    *, api_server: str, name: str, address: str, version: str, service_cidr: str, cluster_domain: str
 ) -> str:
     """What `kubeadm init phase addon` is told.
 

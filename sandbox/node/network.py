@@ -5,8 +5,8 @@ The plugin gives each Pod a veth pair whose name Felix derives from the Pod's as
 cluster's NetworkPolicies into iptables rules for it. Felix runs as a process in the node's namespaces, like
 the kubelet: it needs no image, and no Pod has to run before Pods have a network.
 
-A Pod's default route leads to an address for which the node answers only as long as it has a route there
-itself: the node needs a default route, even one that leads nowhere.
+A Pod's default route leads to `GATEWAY`, for which the node answers only as long as it has a route there
+itself, even one that leads nowhere.
 
 Like Calico's own guide for doing it by hand, each of the two has a client certificate of its own.
 """
@@ -26,8 +26,9 @@ from sandbox.processes import SandboxError
 FELIX: Final = Subject("calico-node")
 PLUGIN: Final = Subject("calico-cni")
 
+GATEWAY: Final = "169.254.1.1"
 HEALTH_PORT: Final = 9099
-READINESS_PATH: Final = "/readiness"  # on loopback in the node: 200 once every policy is in the kernel
+READINESS_PATH: Final = "/readiness"  # 200 once every policy is in the kernel
 # Where Felix tells the plugin which Pods' policies are in the kernel; has to exist before Felix starts.
 STATUS_DIRECTORY: Final = "/run/calico"
 
@@ -77,17 +78,21 @@ def plugin_configuration(node: str, kubeconfig: str, pod_cidr: str) -> str:
     return json.dumps({"cniVersion": "0.3.1", "name": "k8s-pod-network", "plugins": plugins}, indent=2) + "\n"
 
 
-def felix_environment(node: str, kubeconfig: str) -> Mapping[str, str]:
+def felix_environment(node: str, address: str, kubeconfig: str) -> Mapping[str, str]:
     """What Felix has to know before it can read its configuration from the cluster.
 
     Args:
         node: the node's name.
+        address: where it says that it is ready.
         kubeconfig: path of Felix's kubeconfig, as the node sees it.
     """
     return {
         "DATASTORE_TYPE": "kubernetes",
         "FELIX_DATASTORETYPE": "kubernetes",
         "FELIX_FELIXHOSTNAME": node,
+        "FELIX_HEALTHENABLED": "true",
+        "FELIX_HEALTHHOST": address,
+        "FELIX_HEALTHPORT": str(HEALTH_PORT),
         "KUBECONFIG": kubeconfig,
         # Addresses come from host-local, so there are none of Calico's own to watch.
         "USE_POD_CIDR": "true",
@@ -168,9 +173,6 @@ def settings(pod_cidr: str) -> list[_Object]:
                 "defaultEndpointToHostAction": "Accept",
                 "endpointStatusPathPrefix": STATUS_DIRECTORY,
                 "floatingIPs": "Disabled",
-                "healthEnabled": True,
-                "healthHost": "127.0.0.1",
-                "healthPort": HEALTH_PORT,
                 "interfacePrefix": "cali",
                 "ipipEnabled": False,
                 "iptablesBackend": _IPTABLES,

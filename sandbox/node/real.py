@@ -1,26 +1,30 @@
-"""The real node of a sandbox: its files, its images and the addons without which it is no Kubernetes."""
+"""The real node of a sandbox: its programs, their files, its images and addons."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from sandbox.images.oci import write_archive
-from sandbox.kube_api import KubeApi
 from sandbox.kubeconfig import KeyPair, render
-from sandbox.node import config
+from sandbox.node import config, network
+from sandbox.node.addons import Addons
 from sandbox.node.enclosure import Enclosure
 from sandbox.node.link import INTERFACE
 from sandbox.processes import SandboxError, write_private
 
 _CTR: Final = ("ctr", "--namespace=k8s.io")
-_DNS: Final = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
-_PROXY: Final = "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy"
+# The programs that run in the node, by the tool's name.
+_PROGRAMS: Final = {
+    "kubelet": config.KUBELET_BINARY,
+    "calico-felix": config.FELIX_BINARY,
+    "calico": config.PLUGIN_BINARY,
+}
 
 
 @dataclass(frozen=True)
@@ -30,20 +34,31 @@ class NodeFiles:
     Attributes:
         root: the archive of the root filesystem.
         images: the OCI layout of each image, by the image's full name.
-        kubelet: the kubelet's executable.
-        kubeadm: kubeadm's executable.
+        tools: executables by name: kubelet, kubeadm, kubectl, calico-felix, calico.
+        policy_definitions: the directory with Calico's definitions.
+        storage_manifest: the directory with the storage provisioner's manifest.
         version: of Kubernetes, with its leading v.
     """
 
     root: Path
     images: Mapping[str, Path]
-    kubelet: Path
-    kubeadm: Path
+    tools: Mapping[str, Path]
+    policy_definitions: Path
+    storage_manifest: Path
     version: str
 
 
 @dataclass(frozen=True)
-class Network:
+class Identities:
+    """Who the node's programs are to the API server."""
+
+    kubelet: KeyPair
+    felix: KeyPair
+    plugin: KeyPair
+
+
+@dataclass(frozen=True)
+class Cluster:
     """The names and networks of the cluster that the node belongs to."""
 
     service_cidr: str
@@ -55,13 +70,13 @@ class RealNode:
 
     Args:
         enclosure: where it lives.
-        network: of the cluster.
+        cluster: that it belongs to.
         files: what it is made of; only needed to start it.
     """
 
-    def __init__(self, enclosure: Enclosure, network: Network, files: NodeFiles | None = None) -> None:
+    def __init__(self, enclosure: Enclosure, cluster: Cluster, files: NodeFiles | None = None) -> None:
         self.enclosure = enclosure
-        self._network = network
+        self._cluster = cluster
         self._given = files
 
     @property
@@ -78,35 +93,46 @@ class RealNode:
     def open(self) -> None:
         """Make the namespaces, unless they are there."""
         self.enclosure.open(self._files.root)
-        # The node's own programs find Services by a packet filter that only sees what has a route.
-        self.enclosure.run(["ip", "route", "replace", self._network.service_cidr, "dev", INTERFACE])
+        # The node's own programs find Services by a packet filter that only sees what has a route; the Pods'
+        # gateway answers where there is one.
+        for destination in (self._cluster.service_cidr, network.GATEWAY):
+            self.enclosure.run(["ip", "route", "replace", destination, "dev", INTERFACE])
+        self.enclosure.run(["mkdir", "-p", network.STATUS_DIRECTORY])
 
-    def write_files(self, api_url: str, ca: Path, kubelet: KeyPair) -> None:
-        """Put the configuration of containerd and the kubelet into the root filesystem.
+    def write_files(self, api_url: str, ca: Path, identities: Identities) -> None:
+        """Put the programs and what they are told into the root filesystem.
 
         Args:
             api_url: the API server's URL.
             ca: the cluster's authority.
-            kubelet: the kubelet's identity, as a client and as a server.
+            identities: of the programs.
         """
-        network = self._network
-        identity = KeyPair(Path(config.KUBELET_CERT), Path(config.KUBELET_KEY))
+        cluster = self._cluster
+        who = (
+            (identities.kubelet, config.KUBELET_CERT, config.KUBELET_KEY, config.KUBELET_KUBECONFIG),
+            (identities.felix, config.FELIX_CERT, config.FELIX_KEY, config.FELIX_KUBECONFIG),
+            (identities.plugin, config.PLUGIN_CERT, config.PLUGIN_KEY, config.PLUGIN_KUBECONFIG),
+        )
         texts = {
             config.CONTAINERD_CONFIG: config.containerd(),
-            f"{config.CNI_DIRECTORY}/10-rayfort.conflist": config.bridge_network(),
             config.RESOLV_CONF: config.resolv_conf(self.enclosure.link.host),
             config.CA: ca.read_text(),
-            config.KUBELET_CERT: kubelet.cert.read_text(),
-            config.KUBELET_KEY: kubelet.key.read_text(),
-            config.KUBELET_KUBECONFIG: render(api_url, Path(config.CA), identity, config.NODE_NAME),
-            config.KUBELET_CONFIG: config.kubelet(self.address, network.service_cidr, network.cluster_domain),
+            config.KUBELET_CONFIG: config.kubelet(self.address, cluster.service_cidr, cluster.cluster_domain),
+            config.PLUGIN_CONFIG: network.plugin_configuration(
+                config.NODE_NAME, config.PLUGIN_KUBECONFIG, config.POD_CIDR
+            ),
         }
+        for pair, cert, key, kubeconfig in who:
+            texts[cert], texts[key] = pair.cert.read_text(), pair.key.read_text()
+            identity = KeyPair(Path(cert), Path(key))
+            texts[kubeconfig] = render(api_url, Path(config.CA), identity, config.NODE_NAME)
         for path, text in texts.items():
             target = config.below(self.enclosure.root, path)
             if not target.is_file() or target.read_text() != text:
                 write_private(target, text)
         config.below(self.enclosure.root, config.RESOLV_CONF).chmod(0o644)
-        self._install(self._files.kubelet, config.KUBELET_BINARY)
+        for name, path in _PROGRAMS.items():
+            self._install(self._files.tools[name], path)
 
     def containerd_answers(self) -> bool:
         """Whether containerd serves."""
@@ -131,46 +157,40 @@ class RealNode:
         text = "".join(f"{name}\t{digest}\n" for name, digest in (have | digests).items())
         write_private(self._stamp("images"), text)
 
+    def install_policies(self, admin_kubeconfig: Path) -> None:
+        """What the Pods' network needs in the cluster before its programs start.
+
+        Raises:
+            SandboxError: with what the API server said.
+        """
+        self._addons(admin_kubeconfig).install_policies(self._files.policy_definitions)
+
     def install_addons(self, admin_kubeconfig: Path, api_address: str) -> None:
-        """kube-proxy and CoreDNS, as kubeadm installs them.
+        """kube-proxy, DNS and storage.
 
         Args:
             admin_kubeconfig: of an administrator.
             api_address: `host:port` of the API server.
 
         Raises:
-            SandboxError: with what kubeadm said.
+            SandboxError: with what the installer said.
         """
-        network = self._network
-        text = config.kubeadm(
-            api_address,
-            config.NODE_NAME,
-            self.address,
-            self._files.version,
-            network.service_cidr,
-            network.cluster_domain,
+        addons = self._addons(admin_kubeconfig)
+        addons.install_kubeadms(
+            config.kubeadm(
+                api_server=api_address,
+                name=config.NODE_NAME,
+                address=self.address,
+                version=self._files.version,
+                service_cidr=self._cluster.service_cidr,
+                cluster_domain=self._cluster.cluster_domain,
+            )
         )
-        file = self.enclosure.root.parent / "kubeadm.yaml"
-        write_private(file, text)
-        with KubeApi(admin_kubeconfig) as api:
-            if all(api.get(path) for path in (_DNS, _PROXY)) and self._installed(text):
-                return
-        phase = ("init", "phase", "addon", "all", f"--config={file}", f"--kubeconfig={admin_kubeconfig}")
-        self.enclosure.run_on_network([str(self._files.kubeadm), *phase])
-        with KubeApi(admin_kubeconfig) as api:
-            # One machine needs one of them.
-            api.apply(f"{_DNS}/scale", _scale(1))
-        write_private(self._stamp("addons"), text)
+        addons.install_storage(self._files.storage_manifest)
 
-    def usable(self, api: KubeApi) -> bool:
-        """Whether the node runs Pods, and they reach Services and names."""
-        node = api.get(f"/api/v1/nodes/{config.NODE_NAME}")
-        proxy, dns = api.get(_PROXY) or {}, api.get(_DNS) or {}
-        return (
-            _ready(node)
-            and proxy.get("status", {}).get("numberReady", 0) > 0
-            and dns.get("status", {}).get("readyReplicas", 0) > 0
-        )
+    def _addons(self, admin_kubeconfig: Path) -> Addons:
+        tools, directory = self._files.tools, self.enclosure.root.parent
+        return Addons(self.enclosure, tools["kubectl"], tools["kubeadm"], admin_kubeconfig, directory)
 
     def _install(self, source: Path, path: str) -> None:
         target = config.below(self.enclosure.root, path)
@@ -178,10 +198,6 @@ class RealNode:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)
             shutil.copy2(source, target)
-
-    def _installed(self, text: str) -> bool:
-        stamp = self._stamp("addons")
-        return stamp.exists() and stamp.read_text() == text
 
     def _images_there(self) -> dict[str, str]:
         """The digest of each image that containerd has."""
@@ -197,17 +213,3 @@ class RealNode:
 
 def _digest(layout: Path) -> str:
     return hashlib.sha256((layout / "index.json").read_bytes()).hexdigest()
-
-
-def _scale(replicas: int) -> dict[str, Any]:
-    return {
-        "apiVersion": "autoscaling/v1",
-        "kind": "Scale",
-        "metadata": {"name": "coredns", "namespace": "kube-system"},
-        "spec": {"replicas": replicas},
-    }
-
-
-def _ready(node: Mapping[str, Any] | None) -> bool:
-    conditions: Iterable[Mapping[str, Any]] = (node or {}).get("status", {}).get("conditions", [])
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)

@@ -201,6 +201,20 @@ ISTIO = Module(
 
 COREDNS = Module(folder="coredns", path="github.com/coredns/coredns", disk_gb=1.5)
 
+CALICO = Module(
+    folder="calico",
+    path="github.com/projectcalico/calico",
+    disk_gb=2.0,
+    # main.VERSION is the plugin's
+    variables=_stamp("github.com/projectcalico/calico/felix/buildinfo.GitVersion", "main.VERSION"),
+)
+LOCAL_PATH = Module(
+    folder="local-path-provisioner",
+    path="github.com/rancher/local-path-provisioner",
+    disk_gb=0.8,
+    variables=_stamp("main.VERSION"),
+)
+
 
 def _kubernetes_tool(name: str, accepts: Rule = same_minor) -> Tool:
     return Tool(name, KUBERNETES, f"k8s.io/kubernetes/cmd/{name}", ("--version",), accepts)
@@ -238,12 +252,39 @@ _TOOLS = (
         tags=("agent", "disable_pgv", "grpcnotrace", "retrynotrace"),
     ),
     Tool(
+        "calico-felix",
+        CALICO,
+        "github.com/projectcalico/calico/felix/cmd/calico-felix",
+        ("--version",),
+        never,
+    ),
+    Tool("calico", CALICO, "github.com/projectcalico/calico/cni-plugin/cmd/calico", ("-v",), never),
+    Tool(
+        "local-path-provisioner",
+        LOCAL_PATH,
+        "github.com/rancher/local-path-provisioner",
+        ("--version",),
+        never,
+    ),
+    Tool(
         "coredns",
         COREDNS,
         "github.com/coredns/coredns",
         ("-version",),
         never,
     ),
+)
+# What Felix reads.
+_CALICO_KINDS = (
+    "bgpconfigurations",
+    "clusterinformations",
+    "felixconfigurations",
+    "globalnetworkpolicies",
+    "globalnetworksets",
+    "hostendpoints",
+    "ippools",
+    "networkpolicies",
+    "networksets",
 )
 _ASSETS = (
     Asset("istio-base-chart", ISTIO, "manifests/charts/base", ("**/*",)),
@@ -256,6 +297,13 @@ _ASSETS = (
     Asset(
         "kuberay-rbac", RAY_OPERATOR, "config/rbac", ("role*.yaml", "*_role*.yaml", "service_account.yaml")
     ),
+    Asset(
+        "calico-definitions",
+        CALICO,
+        "libcalico-go/config/crd",
+        tuple(f"*_{kind}.yaml" for kind in _CALICO_KINDS),
+    ),
+    Asset("local-path-manifest", LOCAL_PATH, "deploy", ("local-path-storage.yaml",)),
     Asset("kwok-pod-stages", KWOK, "kustomize/stage/pod/fast", ("pod-*.yaml",)),
     Asset("kwok-node-stages", KWOK, "kustomize/stage/node/fast", ("node-*.yaml",)),
 )

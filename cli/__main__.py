@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
+from sandbox.image_source import ImageSource
 from sandbox.node_kind import NodeKind
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,12 +94,19 @@ def up(
             "default the sandbox's own kind, or the best that this machine can do.",
         ),
     ] = None,
+    images: Annotated[
+        ImageSource | None,
+        typer.Option(
+            help="For real nodes. local: the platform's images are made here from packages. registry: the "
+            "official ones are pulled, with your docker logins. By default as the sandbox has it, or local.",
+        ),
+    ] = None,
 ) -> None:
     """Bring the sandbox and the platform on it up; run it again to repair or to go on."""
     from cli.messages import summary
 
     environment = _environment()
-    report = _interruptible(lambda: environment.up(nodes))
+    report = _interruptible(lambda: environment.up(nodes, images))
     out.print(summary(report, environment), markup=False, highlight=False)
 
 
@@ -162,12 +170,15 @@ def kubeconfig() -> None:
 @app.command(context_settings=PASS_THROUGH)
 def kubectl(context: typer.Context) -> None:
     """Run kubectl against the sandbox."""
+    from sandbox.proxies import direct
+
     environment = _environment()
     if not environment.kubeconfig.exists():
         _fail("the sandbox has never been started here; run `./rayfort up`")
     tool = environment.tool("kubectl")
+    variables = direct(os.environ, environment.endpoints.api_server)
     os.execve(  # noqa: S606
-        tool, [str(tool), *context.args], {**os.environ, "KUBECONFIG": str(environment.kubeconfig)}
+        tool, [str(tool), *context.args], {**variables, "KUBECONFIG": str(environment.kubeconfig)}
     )
 
 

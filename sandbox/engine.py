@@ -16,6 +16,7 @@ from typing import Final
 from sandbox.plugins.install import install
 from sandbox.processes import write_private
 from sandbox.progress import Progress
+from sandbox.proxies import direct
 from sandbox.toolchain import cache_dir
 
 # The provider plugins that the program needs, and the distribution whose version each must have.
@@ -42,13 +43,16 @@ class Engine:
     stand_ins: tuple[str, ...]
 
 
-def prepare(state: Path, root: Path, tools: Mapping[str, Path], progress: Progress) -> Engine:
+def prepare(
+    state: Path, root: Path, tools: Mapping[str, Path], api_server: str, progress: Progress
+) -> Engine:
     """Everything that the engine needs on disk, made where it is missing.
 
     Args:
         state: the sandbox's directory.
         root: the checkout.
         tools: executables by name; ``pulumi`` and ``helm`` are used.
+        api_server: the URL of the API server, which the plugins and helm reach without a proxy.
         progress: where a download is shown.
 
     Official plugins are taken where they can be had: from PATH, from an earlier download, or downloaded.
@@ -63,7 +67,9 @@ def prepare(state: Path, root: Path, tools: Mapping[str, Path], progress: Progre
     if not passphrase.exists():
         write_private(passphrase, secrets.token_urlsafe(32))
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")},
+        **direct(
+            {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}, api_server
+        ),
         "PULUMI_HOME": str(cache_dir() / "pulumi"),
         "PULUMI_BACKEND_URL": f"file://{home / 'backend'}",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),

@@ -1,17 +1,19 @@
 """The embedded environment as one thing: tools, control plane and stack, up and down."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from infra.settings import parse
-from sandbox import engine, node_kind, ray_status
+from sandbox import engine, image_source, node_kind, ray_status
 from sandbox.control_plane import ControlPlane, Endpoints, ProcessStatus
 from sandbox.host import why_not_real
-from sandbox.images.catalog import node_images
+from sandbox.image_source import ImageSource
+from sandbox.images.catalog import Image, node_images
+from sandbox.images.registry import PulledImages
 from sandbox.images.store import ImageStore
 from sandbox.node.config import NODE_NAME
 from sandbox.node.enclosure import Enclosure
@@ -41,6 +43,7 @@ class Report:
         stand_ins: the providers that Rayfort's stand-ins served.
         nodes: whether containers run on the nodes.
         why_simulated: why they do not, as a sentence; None where that was asked for, or they do.
+        images: where the platform's images come from, if containers run.
     """
 
     changes: Changes
@@ -49,6 +52,7 @@ class Report:
     stand_ins: tuple[str, ...]
     nodes: NodeKind = NodeKind.SIMULATED
     why_simulated: str | None = None
+    images: ImageSource = ImageSource.LOCAL
 
 
 class Environment:
@@ -74,24 +78,28 @@ class Environment:
         self.progress = progress
         self._overrides = overrides
         self._toolchain = Toolchain(progress=progress)
+        self._images = image_source.read(self.state) or ImageSource.LOCAL
 
-    def up(self, nodes: NodeKind | None = None) -> Report:
+    def up(self, nodes: NodeKind | None = None, images: ImageSource | None = None) -> Report:
         """Bring everything up, from nothing or from whatever is there.
 
         Args:
             nodes: the kind of nodes; by default that which the sandbox has, or the best for this machine.
+            images: where the platform's images come from; by default as in the sandbox, or made here.
 
         Raises:
             ToolchainError, SandboxError, StackError: with what failed and what to do; `up` can be run again.
         """
         running = node_kind.read(self.state) is NodeKind.REAL  # and takes its room already
         choice = node_kind.choose(self.state, nodes, lambda: why_not_real(self.state, room=not running))
+        self._images = image_source.choose(self.state, images, choice.kind)
         with self._ready() as (stack, stand_ins):
             changes = self._pulumi("Provision the platform", stack.up)
             with self.progress.step("Wait for the Ray clusters") as step:
                 real = choice.kind is NodeKind.REAL
                 clusters = ray_status.wait_ready(self.kubeconfig, real=real, note=step.note)
-            return Report(changes, clusters, stack.outputs(), stand_ins, choice.kind, choice.why_simulated)
+            told = (stack.outputs(), stand_ins, choice.kind, choice.why_simulated, self._images)
+            return Report(changes, clusters, *told)
 
     def preview(self, *, on_output: Callable[[str], None] | None = None, diff: bool = False) -> Changes:
         """What `up` would change, against the live cluster."""
@@ -177,19 +185,32 @@ class Environment:
 
     def _node_files(self, tools: Mapping[str, Path]) -> NodeFiles:
         store = ImageStore(self._toolchain.cache, self._toolchain, self.progress)
-        settings = parse(values(self.root, self.state, None, self._overrides or {}))
+        settings = parse(values(self.root, self.state, None, self._overrides or {}, self._images))
+        images = self._layouts(store, images_of(settings))
+        image_source.keep(self.state, self._images)
         return NodeFiles(
             root=store.node_root(),
-            images=store.ensure([*node_images(), *images_of(settings)]),
+            images=images,
             tools=tools,
             policy_definitions=self._toolchain.asset("calico-definitions"),
             storage_manifest=self._toolchain.asset("local-path-manifest"),
             version=CATALOG.pin(KUBERNETES).version,
         )
 
+    def _layouts(self, store: ImageStore, platform: Sequence[Image]) -> Mapping[str, Path]:
+        """The OCI layout of each image by its name.
+
+        The node's own are always made here: they go with its tools, and say nothing about the platform.
+        """
+        if self._images is ImageSource.LOCAL:
+            return store.ensure([*node_images(), *platform])
+        pulled = PulledImages(self._toolchain.cache, self.tool("crane"), self.progress)
+        return {**store.ensure(node_images()), **pulled.ensure(image.reference for image in platform)}
+
     def _stack(self, tools: Mapping[str, Path], endpoints: Endpoints) -> tuple[SandboxStack, tuple[str, ...]]:
-        made = engine.prepare(self.state, self.root, tools, self.progress)
-        return SandboxStack(self.root, self.state, made, endpoints, self._overrides), made.stand_ins
+        made = engine.prepare(self.state, self.root, tools, endpoints.api_server, self.progress)
+        stack = SandboxStack(self.root, self.state, made, endpoints, self._overrides, self._images)
+        return stack, made.stand_ins
 
     def _write_charts(self, assets: Mapping[str, Path]) -> None:
         """The charts that the stack file names, where no chart repository can be reached."""

@@ -14,6 +14,7 @@ from rayfort.model import merge
 from infra import program
 from sandbox.control_plane import Endpoints, LocalEndpoints
 from sandbox.engine import Engine
+from sandbox.image_source import ImageSource
 from sandbox.processes import write_private
 
 PROJECT: Final = "rayfort"
@@ -58,6 +59,7 @@ class SandboxStack:
         engine: Pulumi's engine.
         endpoints: where the control plane listens.
         overrides: laid over the stack file's values, by their name without ``rayfort:``; for tests.
+        images: where the images of a real node come from.
     """
 
     def __init__(
@@ -67,9 +69,10 @@ class SandboxStack:
         engine: Engine,
         endpoints: Endpoints,
         overrides: Mapping[str, Any] | None = None,
+        images: ImageSource = ImageSource.LOCAL,
     ) -> None:
         self._root, self._state, self._engine = root, state, engine
-        self._endpoints, self._overrides = endpoints, overrides or {}
+        self._endpoints, self._overrides, self._images = endpoints, overrides or {}, images
 
     def up(self, note: Note) -> Changes:
         """Bring the cluster to what the stack says, repairing what drifted.
@@ -177,7 +180,7 @@ class SandboxStack:
     def _config(self) -> dict[str, Any]:
         config = _relocate(_read_stack_file(self._root), self._state)
         others = {name: value for name, value in config.items() if not name.startswith(f"{PROJECT}:")}
-        own = values(self._root, self._state, self._endpoints.local, self._overrides)
+        own = values(self._root, self._state, self._endpoints.local, self._overrides, self._images)
         return {**others, **{f"{PROJECT}:{name}": value for name, value in own.items()}}
 
     def _secrets(self) -> dict[str, str]:
@@ -194,7 +197,11 @@ class SandboxStack:
 
 
 def values(
-    root: Path, state: Path, local: LocalEndpoints | None, overrides: Mapping[str, Any]
+    root: Path,
+    state: Path,
+    local: LocalEndpoints | None,
+    overrides: Mapping[str, Any],
+    images: ImageSource = ImageSource.LOCAL,
 ) -> dict[str, Any]:
     """What the stack says, by name without ``rayfort:``.
 
@@ -203,27 +210,28 @@ def values(
         state: the sandbox's directory.
         local: where istiod listens if it is a process of this machine; None on a real node.
         overrides: laid over all of it.
+        images: where the images of a real node come from.
     """
     written = {
         name.removeprefix(f"{PROJECT}:"): value
         for name, value in _relocate(_read_stack_file(root), state).items()
         if name.startswith(f"{PROJECT}:")
     }
-    return merge(merge(written, _live_values(local)), overrides)
+    return merge(merge(written, _live_values(local, images)), overrides)
 
 
 def _read_stack_file(root: Path) -> dict[str, Any]:
     return dict(yaml.safe_load((root / "stacks" / f"Pulumi.{STACK}.yaml").read_text())["config"])
 
 
-def _live_values(local: LocalEndpoints | None) -> dict[str, Any]:
+def _live_values(local: LocalEndpoints | None, images: ImageSource) -> dict[str, Any]:
     """What depends on how the sandbox runs."""
     if local is None:
-        # Istio's own statistics are a part of Istio's build of Envoy; a real node here has the plain one.
-        return {
-            "cluster": {"facts": {"networkPolicy": True}},
-            "mesh": {"istiodValues": {"telemetry": {"enabled": False}}},
-        }
+        enforced = {"cluster": {"facts": {"networkPolicy": True}}}
+        if images is ImageSource.REGISTRY:
+            return enforced
+        # Istio's own statistics are a part of Istio's build of Envoy; the images made here have the plain one.
+        return {**enforced, "mesh": {"istiodValues": {"telemetry": {"enabled": False}}}}
     # istiod is a process of this machine: the API server finds its webhooks by URL.
     validation = {"base": {"validationURL": local.validation_url}}
     injection = {"istiodRemote": {"injectionURL": local.injection_url}}

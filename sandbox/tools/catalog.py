@@ -214,6 +214,12 @@ LOCAL_PATH = Module(
     disk_gb=0.8,
     variables=_stamp("main.VERSION"),
 )
+CRANE = Module(
+    folder="crane",
+    path="github.com/google/go-containerregistry",
+    disk_gb=0.3,
+    variables=_stamp("github.com/google/go-containerregistry/cmd/crane/cmd.Version"),
+)
 
 
 def _kubernetes_tool(name: str, accepts: Rule = same_minor) -> Tool:
@@ -272,6 +278,13 @@ _TOOLS = (
         "github.com/coredns/coredns",
         ("-version",),
         never,
+    ),
+    Tool(
+        "crane",
+        CRANE,
+        "github.com/google/go-containerregistry/cmd/crane",
+        ("version",),
+        same_major_minor_or_newer,
     ),
 )
 # What Felix reads.

@@ -27,7 +27,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
 
 
 def prepare(tmp_path: Path, tools: dict[str, Path]) -> engine.Engine:
-    return engine.prepare(tmp_path / "state", tmp_path, tools, QUIET)
+    return engine.prepare(tmp_path / "state", tmp_path, tools, "https://198.18.0.2:6443", QUIET)
 
 
 def downloads(tmp_path: Path) -> list[str]:

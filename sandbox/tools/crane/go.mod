@@ -1,3 +1,4 @@
+// crane, which pulls images from registries.
 module rayfort.local/tools/crane
 
 go 1.26.0

@@ -44,12 +44,23 @@ class Interrupted(Exception):
     """Ctrl-C, as an exception that typer leaves to `main`."""
 
 
-def _environment() -> Any:
+def _environment(*, starts: bool = False, nodes: NodeKind | None = None) -> Any:
+    """The sandbox. A command on one that is root's goes on as root.
+
+    Args:
+        starts: whether the command starts a sandbox where there is none.
+        nodes: the kind of nodes that it starts.
+    """
     from cli.messages import progress
-    from sandbox.environment import Environment
+    from sandbox import elevate
+    from sandbox.environment import STATE_DIRECTORY, Environment
+    from sandbox.host import why_not_real
 
     elsewhere = os.environ.get("RAYFORT_STATE")
-    return Environment(ROOT, progress(), state=Path(elsewhere).absolute() if elsewhere else None)
+    state = Path(elsewhere).absolute() if elsewhere else ROOT / STATE_DIRECTORY
+    if (starts or state.exists()) and elevate.needed(state, nodes, lambda: why_not_real(state), os.geteuid()):
+        elevate.run_as_root(ROOT / "rayfort", sys.argv[1:])
+    return Environment(ROOT, progress(), state=state)
 
 
 def _interruptible(work: Callable[[], T]) -> T:
@@ -105,7 +116,7 @@ def up(
     """Bring the sandbox and the platform on it up; run it again to repair or to go on."""
     from cli.messages import summary
 
-    environment = _environment()
+    environment = _environment(starts=True, nodes=nodes)
     report = _interruptible(lambda: environment.up(nodes, images))
     out.print(summary(report, environment), markup=False, highlight=False)
 

@@ -98,8 +98,15 @@ class Environment:
             with self.progress.step("Wait for the Ray clusters") as step:
                 real = choice.kind is NodeKind.REAL
                 clusters = ray_status.wait_ready(self.kubeconfig, real=real, note=step.note)
-            told = (stack.outputs(), stand_ins, choice.kind, choice.why_simulated, self._images)
-            return Report(changes, clusters, *told)
+            return Report(
+                changes,
+                clusters,
+                stack.outputs(),
+                stand_ins,
+                choice.kind,
+                choice.why_simulated,
+                self._images,
+            )
 
     def preview(self, *, on_output: Callable[[str], None] | None = None, diff: bool = False) -> Changes:
         """What `up` would change, against the live cluster."""
@@ -209,7 +216,7 @@ class Environment:
 
     def _stack(self, tools: Mapping[str, Path], endpoints: Endpoints) -> tuple[SandboxStack, tuple[str, ...]]:
         made = engine.prepare(self.state, self.root, tools, endpoints.api_server, self.progress)
-        stack = SandboxStack(self.root, self.state, made, endpoints, self._overrides, self._images)
+        stack = SandboxStack(self.root, self.state, made, endpoints, self._overrides, images=self._images)
         return stack, made.stand_ins
 
     def _write_charts(self, assets: Mapping[str, Path]) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from sandbox import host_probe
+from sandbox.images import debian
 from sandbox.node.cgroup import ControlGroup
 from sandbox.tools.build import available_memory_gb
 
@@ -93,12 +94,16 @@ def _lasting(place: Path) -> tuple[Obstacle, ...]:
     found = [*missing_tools()]
     groups = control_groups()
     found += missing_controllers(groups)
-    if os.geteuid() != 0:
-        remedy = "run `sudo ./rayfort up`, and every other command of it with sudo as well"
-        found.append(Obstacle("rights", "only root can make a node", remedy))
     prefix = as_root()
-    if prefix is not None and shutil.which("unshare"):
+    if prefix is None:
+        remedy = "become root, or allow yourself sudo without a password"
+        found.append(Obstacle("rights", "only root can make a node", remedy))
+    elif shutil.which("unshare"):
         found += probe(prefix, place, groups)
+    if not found and (unknown := debian.unavailable()):
+        found.append(
+            Obstacle("images", unknown, "use a release of Debian or Ubuntu that is still maintained")
+        )
     return tuple(found)
 
 

@@ -1,7 +1,7 @@
 """The way to the sandbox's API server is direct, whatever proxy the user's environment names.
 
-The server listens on this machine. Of its addresses only those of loopback go without saying; a real node's is
-another.
+The server listens on this machine. Programs know by themselves that no proxy leads to loopback; of a real
+node's address they cannot know it.
 """
 
 from collections.abc import Mapping

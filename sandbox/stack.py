@@ -69,6 +69,7 @@ class SandboxStack:
         engine: Engine,
         endpoints: Endpoints,
         overrides: Mapping[str, Any] | None = None,
+        *,
         images: ImageSource = ImageSource.LOCAL,
     ) -> None:
         self._root, self._state, self._engine = root, state, engine
@@ -230,7 +231,7 @@ def _live_values(local: LocalEndpoints | None, images: ImageSource) -> dict[str,
         enforced = {"cluster": {"facts": {"networkPolicy": True}}}
         if images is ImageSource.REGISTRY:
             return enforced
-        # Istio's own statistics are a part of Istio's build of Envoy; the images made here have the plain one.
+        # Istio's own statistics are a part of Istio's build of Envoy; images made here have the plain one.
         return {**enforced, "mesh": {"istiodValues": {"telemetry": {"enabled": False}}}}
     # istiod is a process of this machine: the API server finds its webhooks by URL.
     validation = {"base": {"validationURL": local.validation_url}}

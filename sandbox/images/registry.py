@@ -103,7 +103,11 @@ class PulledImages:
             made.rename(layout)
 
     def _run(
-        self, arguments: Sequence[str], *, seconds: float | None = None, look: Callable[[], None] | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        seconds: float | None = None,
+        look: Callable[[], None] | None = None,
     ) -> str:
         command = [str(self._crane), *arguments, f"--platform=linux/{this_platform().arch}"]
         with (

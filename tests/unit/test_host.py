@@ -19,6 +19,7 @@ import pytest
 from cli.checks import Check, State, real_nodes
 from sandbox import host, host_probe, node_kind
 from sandbox.host import Obstacle
+from sandbox.images import debian
 from sandbox.node_kind import NodeKind
 
 Usage = namedtuple("Usage", "total used free")
@@ -52,6 +53,7 @@ class Machine:
         self.sudo = False
         self.unshare_says = ""
         self.missing: set[str] = set()
+        self.no_images: str | None = None
         self.commands: list[list[str]] = []
 
     def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -63,7 +65,7 @@ class Machine:
             return subprocess.CompletedProcess(command, 1, "", self.unshare_says)
         return subprocess.CompletedProcess(command, 0, json.dumps(self.tried), "")
 
-    def which(self, name: str) -> str | None:
+    def which(self, name: str, path: str | None = None) -> str | None:
         return None if name in self.missing else f"/usr/bin/{name}"
 
 
@@ -81,6 +83,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     monkeypatch.setattr(shutil, "which", made.which)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100e9, 0, 100e9))
     monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(debian, "unavailable", lambda: made.no_images)
     return made
 
 
@@ -125,14 +128,20 @@ def test_the_sentence_names_the_first_obstacle_and_its_remedy(machine: Machine, 
     )
 
 
-def test_without_root_it_says_so_and_tries_the_rest_with_sudo(machine: Machine, tmp_path: Path) -> None:
+def test_images_that_cannot_be_built_are_an_obstacle(machine: Machine, tmp_path: Path) -> None:
+    machine.no_images = "no source for the release potato"
+    assert found(tmp_path).subject == "images"
+    assert "potato" in found(tmp_path).problem
+
+
+def test_without_root_it_says_so_and_with_sudo_it_tries_the_rest(machine: Machine, tmp_path: Path) -> None:
     machine.root = False
     assert found(tmp_path).subject == "rights"
     assert not any("unshare" in command for command in machine.commands)
     host._lasting.cache_clear()
     machine.sudo = True
     machine.tried["bridge"] = "Operation not supported"
-    assert [each.subject for each in host.obstacles(tmp_path)] == ["rights", "kernel"]
+    assert [each.subject for each in host.obstacles(tmp_path)] == ["kernel"]
     assert machine.commands[-1][:3] == ["/usr/bin/sudo", "-n", "unshare"]
 
 

@@ -60,7 +60,8 @@ def to_pod(
                 *("port-forward", "-n", namespace, "--address", "127.0.0.1", f"pod/{pod}", f":{port}"),
             ],
             # Nothing of the caller's: a proxy that his variables name does not lead to the sandbox.
-            env={"KUBECONFIG": str(kubeconfig), "PATH": os.defpath},
+            # kubectl keeps what it learns of an API server in its user's home.
+            env={"KUBECONFIG": str(kubeconfig), "PATH": os.defpath, "HOME": str(kubeconfig.parent)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

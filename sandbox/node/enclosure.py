@@ -134,7 +134,8 @@ class Enclosure:
         Raises:
             SandboxError: with what it said, if it fails.
         """
-        return _run(self.on_network(argv))
+        # What such a program leaves in its user's home is not for the user's own.
+        return _run(self.on_network(("env", f"HOME={self._directory}", *argv)))
 
     @property
     def _pid(self) -> int:
@@ -213,7 +214,7 @@ def _run(argv: Sequence[str], feed: Callable[[IO[bytes]], None] | None = None) -
             stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={"PATH": PATH, "LC_ALL": "C.UTF-8"},
+            env={"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": "/root"},
         ) as process,
     ):
         try:

@@ -11,19 +11,28 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e import machine
 from tests.e2e.sandbox import REUSE, Sandbox
 
 HERE = Path(__file__).parent
+LAST = "test_lifecycle.py"  # it ends the sandbox
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.timeout(2400))
+    items.sort(key=lambda item: item.path.name == LAST)
 
 
 @pytest.fixture(scope="session")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def machine_before() -> frozenset[str]:
+    """What the machine was like before the tests made their sandbox."""
+    return machine.look()
+
+
+@pytest.fixture(scope="session")
+def sandbox(machine_before: frozenset[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """The platform of the stack file, up and running."""
     if reused := os.environ.get(REUSE):
         yield Sandbox(Path(reused))

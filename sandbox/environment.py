@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from infra.settings import parse
-from sandbox import engine, image_source, node_kind, ray_status
+from sandbox import engine, image_source, needs, node_kind, ray_status
 from sandbox.control_plane import ControlPlane, Endpoints, ProcessStatus
 from sandbox.host import why_not_real
 from sandbox.image_source import ImageSource
@@ -24,9 +24,9 @@ from sandbox.platform_images import images_of
 from sandbox.processes import SandboxError
 from sandbox.progress import Progress
 from sandbox.ray_status import RayClusterStatus
-from sandbox.services import CLUSTER_DOMAIN, REAL_TOOLS, SERVICE_CIDR, SIMULATED_TOOLS
+from sandbox.services import CLUSTER_DOMAIN, SERVICE_CIDR
 from sandbox.stack import Changes, SandboxStack, values
-from sandbox.toolchain import ASSETS, Toolchain
+from sandbox.toolchain import Toolchain
 from sandbox.tools.catalog import CATALOG, KUBERNETES
 
 STATE_DIRECTORY: Final = Path(".rayfort") / "sandbox"
@@ -171,10 +171,12 @@ class Environment:
     @contextmanager
     def _ready(self) -> Iterator[tuple[SandboxStack, tuple[str, ...]]]:
         """Tools, control plane and engine ready, and nobody else at work on this sandbox."""
-        real = self.nodes is NodeKind.REAL
-        tools = self._toolchain.ensure(REAL_TOOLS if real else SIMULATED_TOOLS)
-        assets = {name: self._toolchain.asset(name) for name in ASSETS}
-        node = self._node(self._node_files(tools)) if real else None
+        made_here, pulled = self._images_of_node()
+        tools = self._toolchain.ensure(needs.tools(self.nodes, made_here))
+        assets = {name: self._toolchain.asset(name) for name in needs.assets(self.nodes, made_here)}
+        node = None
+        if self.nodes is NodeKind.REAL:
+            node = self._node(self._node_files(tools, assets, made_here, pulled))
         control_plane = ControlPlane(self.state, tools, assets, self.progress, node=node)
         with control_plane.exclusive():
             self._write_charts(assets)
@@ -190,29 +192,40 @@ class Environment:
         enclosure = Enclosure(self.state, NODE_NAME)
         return RealNode(enclosure, Cluster(SERVICE_CIDR, CLUSTER_DOMAIN), files)
 
-    def _node_files(self, tools: Mapping[str, Path]) -> NodeFiles:
-        store = ImageStore(self._toolchain.cache, self._toolchain, self.progress)
+    def _images_of_node(self) -> tuple[Sequence[Image], Sequence[Image]]:
+        """The images that are made here, and those that are pulled.
+
+        The node's own are always made here: they go with its tools, and say nothing about the platform.
+        """
+        if self.nodes is NodeKind.SIMULATED:
+            return (), ()
         settings = parse(values(self.root, self.state, None, self._overrides or {}, self._images))
-        images = self._layouts(store, images_of(settings))
+        platform = images_of(settings)
+        if self._images is ImageSource.LOCAL:
+            return (*node_images(), *platform), ()
+        return node_images(), platform
+
+    def _node_files(
+        self,
+        tools: Mapping[str, Path],
+        assets: Mapping[str, Path],
+        made_here: Sequence[Image],
+        pulled: Sequence[Image],
+    ) -> NodeFiles:
+        store = ImageStore(self._toolchain.cache, self._toolchain, self.progress)
+        images = dict(store.ensure(made_here))
+        if pulled:
+            puller = PulledImages(self._toolchain.cache, self.tool("crane"), self.progress)
+            images |= puller.ensure(image.reference for image in pulled)
         image_source.keep(self.state, self._images)
         return NodeFiles(
             root=store.node_root(),
             images=images,
             tools=tools,
-            policy_definitions=self._toolchain.asset("calico-definitions"),
-            storage_manifest=self._toolchain.asset("local-path-manifest"),
+            policy_definitions=assets["calico-definitions"],
+            storage_manifest=assets["local-path-manifest"],
             version=CATALOG.pin(KUBERNETES).version,
         )
-
-    def _layouts(self, store: ImageStore, platform: Sequence[Image]) -> Mapping[str, Path]:
-        """The OCI layout of each image by its name.
-
-        The node's own are always made here: they go with its tools, and say nothing about the platform.
-        """
-        if self._images is ImageSource.LOCAL:
-            return store.ensure([*node_images(), *platform])
-        pulled = PulledImages(self._toolchain.cache, self.tool("crane"), self.progress)
-        return {**store.ensure(node_images()), **pulled.ensure(image.reference for image in platform)}
 
     def _stack(self, tools: Mapping[str, Path], endpoints: Endpoints) -> tuple[SandboxStack, tuple[str, ...]]:
         made = engine.prepare(self.state, self.root, tools, endpoints.api_server, self.progress)

@@ -81,10 +81,6 @@ PORT_NAMES: Final = tuple(name for names in PORTS.values() for name in names)
 # What the tools are called where they differ from the process.
 _TOOLS: Final = {OPERATOR: "ray-operator", ISTIOD: "pilot-discovery"}
 
-_EVERYWHERE: Final = ("pulumi", *_CONTROL_PLANE, "kubectl", "helm", "ray-operator")
-SIMULATED_TOOLS: Final = (*_EVERYWHERE, SIMULATOR, "pilot-discovery")
-REAL_TOOLS: Final = (*_EVERYWHERE, KUBELET, "kubeadm", FELIX, "calico")  # and what the images need
-
 FRONT_PROXY: Final = "front-proxy-client"
 SERVICE_CIDR: Final = "10.97.0.0/16"
 KUBERNETES_SERVICE_IP: Final = "10.97.0.1"

@@ -4,7 +4,12 @@ import signal
 
 import pytest
 
+from sandbox import needs
 from sandbox.host import why_not_real
+from sandbox.images.catalog import every_image
+from sandbox.node_kind import NodeKind
+from sandbox.progress import Progress
+from sandbox.toolchain import Toolchain
 
 # Whoever starts the tests in the background of a script hands them an ignored Ctrl-C, which every process
 # that a test starts would inherit: none of them could be interrupted then.
@@ -32,3 +37,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("real"):
                 item.add_marker(skip)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Get the tools before the first test, all at once: building them takes longer than any test may."""
+    if session.config.option.collectonly:
+        return
+    tools: set[str] = set()
+    for item in session.items:
+        if item.get_closest_marker("real") and not item.get_closest_marker("skip"):
+            tools |= set(needs.tools(NodeKind.REAL, every_image()))
+        elif item.get_closest_marker("sandbox"):
+            tools |= set(needs.tools(NodeKind.SIMULATED, ()))
+    if tools:
+        capture = session.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            Toolchain(progress=Progress()).ensure(sorted(tools))

@@ -17,10 +17,16 @@ ANEW: Final = "run `./rayfort down` first for another kind"
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
+def kind() -> NodeKind:
+    """The kind that `up` will choose, or has chosen."""
+    state = _state()
+    return node_kind.read(state) or (NodeKind.SIMULATED if host.obstacles(state) else NodeKind.REAL)
+
+
 def checks() -> Iterator[Check]:
     """The choice, then everything that stands in the way of a real node; nothing of it is missing, since the
     sandbox works without."""
-    state = Path(os.environ.get("RAYFORT_STATE") or _ROOT / STATE_DIRECTORY)
+    state = _state()
     kept = node_kind.read(state)
     # A real node that is there already has its memory and disk.
     found = host.obstacles(state, room=kept is not NodeKind.REAL)
@@ -30,3 +36,7 @@ def checks() -> Iterator[Check]:
         yield Check("nodes", State.WARN if found else State.OK, SIMULATED if found else REAL)
     for obstacle in found:
         yield Check(f"real nodes, {obstacle.subject}", State.WARN, obstacle.problem, obstacle.remedy)
+
+
+def _state() -> Path:
+    return Path(os.environ.get("RAYFORT_STATE") or _ROOT / STATE_DIRECTORY)

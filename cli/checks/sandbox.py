@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from cli.checks import Check, State, real_nodes
-from sandbox import ports
+from sandbox import needs, ports
 from sandbox.engine import PLUGINS_VARIABLE, PROVIDERS
+from sandbox.images.catalog import every_image
+from sandbox.node_kind import NodeKind
 from sandbox.processes import SandboxError
 from sandbox.services import PORT_NAMES
 from sandbox.toolchain import TOOLS, Found, Tool, Toolchain, ToolchainError
@@ -25,14 +27,16 @@ RUN_DISK_GB: Final = 1.0
 
 
 def checks() -> Iterator[Check]:
-    """The checks of the sandbox."""
+    """The checks of the sandbox, with the kind of nodes that it has or would get."""
     try:
         toolchain = Toolchain()
     except ToolchainError as error:
         yield Check("machine", State.MISSING, *_split(error))
         return
+    kind = real_nodes.kind()
+    names = needs.tools(kind, every_image() if kind is NodeKind.REAL else ())
     with ThreadPoolExecutor() as pool:  # each asks a program for its version
-        found = dict(zip(TOOLS, pool.map(toolchain.find, TOOLS), strict=True))
+        found = dict(zip(names, pool.map(toolchain.find, names), strict=True))
     missing = [TOOLS[name] for name, there in found.items() if there is None]
     for name, there in found.items():
         yield tool(name, there)

@@ -191,13 +191,15 @@ def node_images() -> tuple[Image, ...]:
     return (pause(), coredns(), kube_proxy(), local_path_provisioner(), debian())
 
 
-def platform_images(*, ray_version: str, istio_version: str, kuberay_version: str) -> tuple[Image, ...]:
-    """The images that a platform with these versions runs, whether it has the optional parts or not."""
+def every_image() -> tuple[Image, ...]:
+    """All of them, in the versions that Rayfort deploys by default."""
     return (
-        ray(ray_version),
-        istio_pilot(istio_version),
-        istio_proxy(istio_version),
-        kuberay_operator(kuberay_version),
+        *node_images(),
+        ray(versions.RAY),
+        istio_pilot(versions.ISTIO),
+        istio_proxy(versions.ISTIO),
+        kuberay_operator(versions.KUBERAY),
+        kbatch_proxy(),
     )
 
 

@@ -331,7 +331,8 @@ def _connect(kubeconfig: Mapping[str, Any]) -> Any:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the kubeconfig says so
     if settings.tls_server_name:
         options["server_hostname"] = settings.tls_server_name
-    if settings.proxy:
+    # The library has judged by NO_PROXY already whether the proxy of the environment is for this server.
+    if isinstance(api.rest_client.pool_manager, urllib3.ProxyManager):
         api.rest_client.pool_manager = urllib3.ProxyManager(settings.proxy, **options)
     else:
         api.rest_client.pool_manager = urllib3.PoolManager(**options)

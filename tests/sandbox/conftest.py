@@ -1,4 +1,4 @@
-"""A real control plane for the tests that need one. The first run on a machine builds the tools."""
+"""A real control plane for the tests that need one."""
 
 from __future__ import annotations
 
@@ -7,21 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from sandbox import needs
 from sandbox.control_plane import ControlPlane
+from sandbox.node_kind import NodeKind
 from sandbox.progress import Progress
-from sandbox.toolchain import ASSETS, TOOLS, Toolchain
+from sandbox.toolchain import Toolchain
 
 PROGRESS = Progress(quiet=True)
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Get the tools before the first test: building them takes longer than any test may."""
-    here = Path(__file__).parent
-    wanted = any(here in item.path.parents for item in session.items)
-    if wanted and not session.config.option.collectonly:
-        capture = session.config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled():
-            Toolchain(progress=Progress()).ensure(TOOLS)
+TOOLS = needs.tools(NodeKind.SIMULATED, ())
+ASSETS = needs.assets(NodeKind.SIMULATED, ())
 
 
 @pytest.fixture(scope="session")

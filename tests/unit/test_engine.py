@@ -109,3 +109,16 @@ def test_the_engine_sees_nothing_of_the_users_own_pulumi(
     passphrase = Path(made.environment["PULUMI_CONFIG_PASSPHRASE_FILE"])
     assert passphrase.stat().st_mode & 0o777 == 0o600
     assert len(passphrase.read_text()) >= 32
+
+
+def test_pulumi_and_its_plugins_reach_the_api_server_without_the_users_proxy(
+    tmp_path: Path, tools: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Helm, which a plugin runs, has its environment too; everything else still goes through the proxy."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "a.example")
+    monkeypatch.delenv("no_proxy", raising=False)
+    made = prepare(tmp_path, tools)
+    assert made.environment["NO_PROXY"] == "a.example,198.18.0.2"
+    assert made.environment["no_proxy"] == "a.example,198.18.0.2"
+    assert made.environment["HTTPS_PROXY"] == "http://proxy.example:3128"

@@ -15,11 +15,7 @@ from sandbox.images.tree import Tree
 from sandbox.processes import SandboxError
 from sandbox.tools.catalog import ASSETS, CATALOG, KUBERNETES, TOOLS
 
-ALL = (
-    *catalog.node_images(),
-    *catalog.platform_images(ray_version=versions.RAY, istio_version="1.31.0", kuberay_version="1.6.2"),
-    catalog.kbatch_proxy(),
-)
+ALL = catalog.every_image()
 
 
 def test_names_are_those_that_charts_and_manifests_ask_for() -> None:
@@ -27,8 +23,8 @@ def test_names_are_those_that_charts_and_manifests_ask_for() -> None:
     references = {image.reference for image in ALL}
     assert references >= {
         f"docker.io/rayproject/ray:{versions.RAY}",
-        "docker.io/istio/pilot:1.31.0",
-        "docker.io/istio/proxyv2:1.31.0",
+        f"docker.io/istio/pilot:{versions.ISTIO}",
+        f"docker.io/istio/proxyv2:{versions.ISTIO}",
         "quay.io/kuberay/operator:v1.6.2",
         f"registry.k8s.io/kube-proxy:{kubernetes}",
         "registry.k8s.io/pause:3.10.2",

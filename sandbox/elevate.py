@@ -14,7 +14,20 @@ from sandbox.node_kind import NodeKind
 
 # What the tools that Rayfort calls are told by: where packages come from, and Rayfort's own settings. sudo is
 # given the names alone; the values never stand in a command line.
-_KEPT: Final = ("RAYFORT_", "PIP_", "GO", "SSL_CERT_", "PULUMI_", "KUBE", "NO_COLOR", "TERM", "LANG", "LC_")
+_KEPT: Final = (
+    "RAYFORT_",
+    "PIP_",
+    "DOCKER_CONFIG",
+    "REGISTRY_AUTH_FILE",
+    "GO",
+    "SSL_CERT_",
+    "PULUMI_",
+    "KUBE",
+    "NO_COLOR",
+    "TERM",
+    "LANG",
+    "LC_",
+)
 _PROXIES: Final = frozenset({"http_proxy", "https_proxy", "no_proxy", "all_proxy", "requests_ca_bundle"})
 
 

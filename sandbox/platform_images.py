@@ -27,7 +27,8 @@ def _images(settings: Settings) -> Iterator[Image]:
             reference = cluster.image_reference(settings.ray_image)
             yield _named(catalog.ray(cluster.ray_version), reference)
     if kbatch := settings.kbatch:
-        yield catalog.kbatch_proxy(kbatch.image_tag, kbatch.image_repository)
+        tag = kbatch.image_tag
+        yield _named(catalog.kbatch_proxy(tag), f"{kbatch.image_repository}:{tag}")
 
 
 def _named(image: Image, reference: str | None) -> Image:

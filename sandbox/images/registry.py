@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -113,7 +114,9 @@ class PulledImages:
         with (
             tempfile.TemporaryFile("w+") as out,
             tempfile.TemporaryFile("w+") as errors,
-            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=errors) as process,
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=errors, env=_environment()
+            ) as process,
         ):
             try:
                 code = _wait(process, seconds, look or (lambda: None))
@@ -160,6 +163,18 @@ class PulledImages:
     @property
     def _temporary(self) -> Path:
         return self._folder / "tmp"
+
+
+def _environment() -> dict[str, str]:
+    """The user's variables; a command that sudo runs as root has the logins of who called it."""
+    own = dict(os.environ)
+    caller = own.get("SUDO_USER")
+    if caller and "DOCKER_CONFIG" not in own:
+        with contextlib.suppress(KeyError):
+            logins = Path(pwd.getpwnam(caller).pw_dir) / ".docker"
+            if (logins / "config.json").is_file():
+                own["DOCKER_CONFIG"] = str(logins)
+    return own
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float | None, look: Callable[[], None]) -> int:

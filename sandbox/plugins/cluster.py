@@ -332,7 +332,7 @@ def _connect(kubeconfig: Mapping[str, Any]) -> Any:
     if settings.tls_server_name:
         options["server_hostname"] = settings.tls_server_name
     # The library has judged by NO_PROXY already whether the proxy of the environment is for this server.
-    if isinstance(api.rest_client.pool_manager, urllib3.ProxyManager):
+    if settings.proxy and isinstance(api.rest_client.pool_manager, urllib3.ProxyManager):
         api.rest_client.pool_manager = urllib3.ProxyManager(settings.proxy, **options)
     else:
         api.rest_client.pool_manager = urllib3.PoolManager(**options)

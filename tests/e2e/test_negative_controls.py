@@ -152,6 +152,7 @@ def transplanted(deployed: dict[str, Any]) -> dict[str, Any]:
     for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
         template = group["template"]
         template["metadata"]["annotations"] = {"sidecar.istio.io/proxyCPU": "10m"}
+        template["spec"]["terminationGracePeriodSeconds"] = 2
         for name in ("serviceAccountName", "volumes"):
             template["spec"].pop(name, None)
         container = template["spec"]["containers"][0]

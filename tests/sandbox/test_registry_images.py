@@ -6,15 +6,17 @@ import base64
 import hashlib
 import io
 import json
+import pwd
 import re
 import subprocess
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from sandbox.images.catalog import Config
 from sandbox.images.registry import PulledImages
 from sandbox.processes import SandboxError
 from sandbox.progress import Progress
+from sandbox.toolchain import Toolchain
 from sandbox.tools.golang import this_platform
 
 pytestmark = pytest.mark.sandbox
@@ -66,9 +69,14 @@ class Registry:
         self._process.wait(20)
 
 
+@pytest.fixture(scope="module")
+def crane(toolchain: Toolchain) -> Path:
+    return toolchain.ensure(["crane"])["crane"]
+
+
 @pytest.fixture
-def registry(tools: Mapping[str, Path], tmp_path: Path) -> Iterator[Registry]:
-    made = Registry(tools["crane"], tmp_path / "registry.log")
+def registry(crane: Path, tmp_path: Path) -> Iterator[Registry]:
+    made = Registry(crane, tmp_path / "registry.log")
     yield made
     made.close()
 
@@ -97,8 +105,8 @@ def told() -> io.StringIO:
 
 
 @pytest.fixture
-def images(tools: Mapping[str, Path], tmp_path: Path, told: io.StringIO) -> PulledImages:
-    return PulledImages(tmp_path / "the cache", tools["crane"], Progress(stream=told))
+def images(crane: Path, tmp_path: Path, told: io.StringIO) -> PulledImages:
+    return PulledImages(tmp_path / "the cache", crane, Progress(stream=told))
 
 
 def index(layout: Path) -> dict[str, Any]:
@@ -212,8 +220,9 @@ def test_without_its_registry_the_copy_serves_and_others_fail(
         images.ensure([reference.replace(":2", ":3")])
 
 
+@pytest.mark.parametrize("sudo", [False, True], ids=["as the user", "by sudo"])
 def test_the_users_login_is_used(
-    images: PulledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: PulledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sudo: bool
 ) -> None:
     seen: list[str] = []
 
@@ -233,8 +242,13 @@ def test_the_users_login_is_used(
     with ThreadingHTTPServer(("127.0.0.1", 0), Private) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"127.0.0.1:{server.server_port}"
-        (tmp_path / "config.json").write_text(json.dumps({"auths": {address: {"auth": login}}}))
-        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+        (tmp_path / ".docker").mkdir()
+        (tmp_path / ".docker" / "config.json").write_text(json.dumps({"auths": {address: {"auth": login}}}))
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / ".docker"))
+        if sudo:
+            monkeypatch.delenv("DOCKER_CONFIG")
+            monkeypatch.setenv("SUDO_USER", "me")
+            monkeypatch.setattr(pwd, "getpwnam", lambda _: SimpleNamespace(pw_dir=str(tmp_path)))
         with pytest.raises(SandboxError) as error:
             images.ensure([f"{address}/mirror/theirs:2"])
         server.shutdown()

@@ -101,6 +101,7 @@ class Enclosure:
             self.group.kill(_KILL_LIMIT)
         self._table.stop(HOLDER)
         self.group.remove()
+        self._unplug()
         # A namespace is taken apart a little after its last process.
         self._wait_unplugged()
 
@@ -179,6 +180,14 @@ class Enclosure:
                 _run(self._enter(("--mount",), command))
         for command in pair.node_commands():
             self.run(command)
+
+    def _unplug(self) -> None:
+        """Remove the link: connections that killed processes left half closed keep a network for minutes."""
+        saved = self._directory / "link.json"
+        if saved.exists() and self.root.exists() and _interface(self.link.interface).exists():
+            with contextlib.suppress(SandboxError):  # it went by itself meanwhile
+                # The program is the node's, its network the machine's.
+                _run(("chroot", str(self.root), "ip", "link", "delete", self.link.interface))
 
     def _wait_unplugged(self) -> None:
         deadline = time.monotonic() + _START_LIMIT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from pathlib import Path
 from typing import Any
@@ -69,9 +68,10 @@ def test_a_pod_waits_for_its_policies_where_felix_reports_them() -> None:
 
 def test_felix_and_the_plugin_name_the_node_alike() -> None:
     calico = json.loads(network.plugin_configuration("real-0", "/k", POD_CIDR))["plugins"][0]
-    environment = network.felix_environment("real-0", "/etc/calico/felix.kubeconfig")
+    environment = network.felix_environment("real-0", "198.18.0.2", "/etc/calico/felix.kubeconfig")
     assert environment["FELIX_FELIXHOSTNAME"] == calico["nodename"]
     assert environment["KUBECONFIG"] == "/etc/calico/felix.kubeconfig"
+    assert environment["FELIX_HEALTHHOST"] == "198.18.0.2"
 
 
 def test_felix_reads_and_never_writes(crds: Path) -> None:
@@ -111,7 +111,6 @@ def test_nothing_is_tunnelled_reported_or_served_beyond_the_node() -> None:
     assert (pool["ipipMode"], pool["vxlanMode"]) == ("Never", "Never")
     assert not (felix["ipipEnabled"] or felix["vxlanEnabled"] or felix["xdpEnabled"])
     assert not (felix["usageReportingEnabled"] or felix["prometheusMetricsEnabled"])
-    assert ipaddress.ip_address(felix["healthHost"]).is_loopback
 
 
 def test_what_leaves_the_pods_network_does_so_behind_the_node() -> None:

@@ -82,10 +82,14 @@ class Sandbox:
         container: str | None = None,
         namespace: str = NAMESPACE,
         seconds: float = 120,
+        stdin: str | None = None,
     ) -> Done:
-        """Run a command in a Pod."""
+        """Run a command in a Pod; what it may read, such as a secret, is no argument of it."""
         where = ("-c", container) if container else ()
-        return self.kubectl("-n", namespace, "exec", pod, *where, "--", *command, seconds=seconds)
+        fed = ("-i",) if stdin is not None else ()
+        return self.kubectl(
+            "-n", namespace, "exec", *fed, pod, *where, "--", *command, stdin=stdin, seconds=seconds
+        )
 
     def rayfort(self, *arguments: str, seconds: float = 300) -> Done:
         """The command line, on this sandbox."""
@@ -96,21 +100,116 @@ class Sandbox:
         selector = f"ray.io/cluster={cluster},ray.io/node-type={role}"
         return list(self.get("pods", "-l", selector, namespace=namespace)["items"])
 
-    def head(self, cluster: str = CLUSTER) -> str:
+    def head(self, cluster: str = CLUSTER, namespace: str = NAMESPACE) -> str:
         """The name of the head's Pod."""
-        (pod,) = self.ray_pods("head", cluster)
+        (pod,) = self.ray_pods("head", cluster, namespace)
         return str(pod["metadata"]["name"])
 
-    def token(self, cluster: str = CLUSTER) -> str:
+    def address(self, role: str, cluster: str = CLUSTER, namespace: str = NAMESPACE) -> str:
+        """The address of the one Pod of a Ray cluster that has this role."""
+        (pod,) = self.ray_pods(role, cluster, namespace)
+        return str(pod["status"]["podIP"])
+
+    def token_secret(self, cluster: str = CLUSTER, namespace: str = NAMESPACE) -> str:
+        """The name of the Secret with the token of a Ray cluster."""
+        found = self.get("raycluster", cluster, namespace=namespace)
+        return str(found["spec"]["authOptions"]["secretName"])
+
+    def token(self, cluster: str = CLUSTER, namespace: str = NAMESPACE) -> str:
         """The token of a Ray cluster."""
-        name = self.get("raycluster", cluster)["spec"]["authOptions"]["secretName"]
-        return base64.b64decode(self.get("secret", name)["data"]["auth_token"]).decode()
+        return self.secret(self.token_secret(cluster, namespace), "auth_token", namespace)
+
+    def secret(self, name: str, key: str, namespace: str = NAMESPACE) -> str:
+        """What a Secret holds under a key."""
+        return base64.b64decode(self.get("secret", name, namespace=namespace)["data"][key]).decode()
+
+    def ray_logs_with(self, text: str, cluster: str = CLUSTER, namespace: str = NAMESPACE) -> list[str]:
+        """The log files of a Ray cluster's nodes that hold a text, which may be a secret."""
+        search = (
+            "grep --recursive --files-with-matches --text --fixed-strings --file=- "
+            '/tmp/ray/session_latest/logs || test "$?" = 1'
+        )
+        found: list[str] = []
+        for role in ("head", "worker"):
+            for pod in self.ray_pods(role, cluster, namespace):
+                name = pod["metadata"]["name"]
+                done = self.execute(
+                    *(name, "sh", "-c", search), container=f"ray-{role}", namespace=namespace, stdin=text
+                )
+                assert done.ok, done.output
+                found += [f"{name}:{file}" for file in done.output.split()]
+        return found
+
+    def image(self, which: str) -> str:
+        """An image that is there: `ray`, or `proxy` with openssl and the like."""
+        (head,) = self.ray_pods("head")
+        of_pod = head["spec"]["containers"] + head["spec"]["initContainers"]
+        container = {"ray": "ray-head", "proxy": "istio-proxy"}[which]
+        return str(next(each["image"] for each in of_pod if each["name"] == container))
+
+    def client(
+        self,
+        name: str,
+        image: str = "ray",
+        *,
+        namespace: str = NAMESPACE,
+        meshed: bool,
+        labels: Mapping[str, str] | None = None,
+        **spec: Any,
+    ) -> dict[str, Any]:
+        """The manifest of a Pod that waits for commands; `spec` is laid over its Pod's spec.
+
+        Args:
+            name, namespace: of the Pod.
+            image: as `image` names it.
+            meshed: whether it gets a sidecar.
+            labels: further ones.
+        """
+        little = {"cpu": "10m", "memory": "64Mi"}
+        container = {
+            "name": "main",
+            "image": self.image(image),
+            "command": ["sleep", "infinity"],
+            "resources": {"requests": little},
+        }
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "labels": {"sidecar.istio.io/inject": str(meshed).lower(), **(labels or {})},
+                "annotations": {
+                    "sidecar.istio.io/proxyCPU": "10m",
+                    "sidecar.istio.io/proxyMemory": "64Mi",
+                },
+            },
+            "spec": {
+                "containers": [container],
+                "terminationGracePeriodSeconds": 1,
+                "automountServiceAccountToken": False,
+                "enableServiceLinks": False,
+                **spec,
+            },
+        }
+
+    @contextmanager
+    def running(self, *manifests: Mapping[str, Any]) -> Iterator[None]:
+        """Objects that are there for the length of a block, the Pods among them ready."""
+        with self.holding(*manifests):
+            for manifest in manifests:
+                if manifest["kind"] == "Pod":
+                    meta = manifest["metadata"]
+                    pod = ("-n", meta["namespace"], f"pod/{meta['name']}")
+                    done = self.kubectl("wait", "--for=condition=Ready", "--timeout=90s", *pod)
+                    assert done.ok, done.output + self.kubectl("describe", *pod).output
+            yield
 
     @contextmanager
     def holding(self, *manifests: Mapping[str, Any]) -> Iterator[None]:
         """Objects that are there for the length of a block."""
-        self.apply(*manifests)
         try:
+            self.apply(*manifests)
             yield
         finally:
             self.delete(*manifests)

@@ -340,9 +340,9 @@ class Services:
             "cluster-signing-key-file": str(pki.cluster_ca.key),
             "kube-api-qps": 200,
             "kube-api-burst": 400,
-            # On a busy machine a simulated kubelet is late now and then. Its Pods would be marked as not
-            # ready, and with no kubelet to say otherwise they would stay so.
-            "node-monitor-grace-period": "24h",
+            # On a busy machine a kubelet is late now and then. The Pods of a simulated one would be marked as
+            # not ready, and with no kubelet to say otherwise they would stay so.
+            "node-monitor-grace-period": "5m" if self._place.inside else "24h",
         }
         return self._process(
             CONTROLLER_MANAGER, flags, self._layout.kubeconfig(CONTROLLER_MANAGER), pki.cluster_ca.cert

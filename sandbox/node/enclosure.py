@@ -204,9 +204,12 @@ class Enclosure:
         """Unpack the root filesystem, whole or not at all."""
         if self.root.exists():
             return
-        draft = self._directory / "root.draft"
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(mode=0o755, parents=True)
+        # A killed command may still be writing into its own.
+        for old in self._directory.glob("draft-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix="draft-", dir=self._directory))
+        draft.chmod(0o755)
         _run(("tar", "--extract", "--numeric-owner", "--file", str(archive), "--directory", str(draft)))
         draft.rename(self.root)
 

@@ -560,12 +560,14 @@ def test_a_half_unpacked_root_is_unpacked_anew(tmp_path: Path, monkeypatch: pyte
     archive = tmp_path / "root archive.tar.gz"
     subprocess.run(["tar", "-czf", archive, "-C", tmp_path, "etc"], check=True)
     place = Enclosure(tmp_path / "a state", "here")
-    left = place.root.with_name("root.draft")
+    left = place.root.with_name("draft-of-a-killed-up")
     left.mkdir(parents=True)
     (left / "half").touch()
     place._unpack(archive)
     assert (place.root / "etc" / "hostname").read_text() == "node"
     assert not (place.root / "half").exists()
+    assert not left.exists()
+    assert place.root.stat().st_mode & 0o777 == 0o755
     place._unpack(tmp_path / "gone.tar.gz")  # it is there: nothing is read again
 
 

@@ -52,7 +52,8 @@ class Platform:
         assert done.returncode == 0, done.stderr
 
     def install_mesh(self) -> None:
-        urls = self.plane.endpoints
+        urls = self.plane.endpoints.local
+        assert urls is not None
         base = {"base": {"validationURL": urls.validation_url}, "defaultRevision": "default"}
         self._install("istio-base", self.assets["istio-base-chart"], MESH, base)
         values = {
@@ -253,7 +254,7 @@ def test_istiod_refuses_what_is_not_valid(platform: Platform, api: KubeApi) -> N
 
 def test_istiod_follows_the_mesh_settings_in_the_cluster(platform: Platform, api: KubeApi) -> None:
     def served() -> str:
-        address = platform.plane.endpoints.istiod_http
+        address = platform.plane.endpoints.local.istiod_http
         with urllib.request.urlopen(f"http://{address}/debug/mesh", timeout=5) as answer:
             return str(answer.read().decode())
 

@@ -161,7 +161,7 @@ def test_the_mesh_is_strict_and_istiod_reads_tls_1_3(environment: Environment, a
     assert config is not None
     mesh = yaml.safe_load(config["data"]["mesh"])
     assert mesh["meshMTLS"]["minProtocolVersion"] == "TLSV1_3"
-    url = f"http://{environment.endpoints.istiod_http}/debug/mesh"
+    url = f"http://{environment.endpoints.local.istiod_http}/debug/mesh"
     with urllib.request.urlopen(url, timeout=10) as answer:
         read = json.load(answer)
     assert read["meshMTLS"]["minProtocolVersion"] == "TLSV1_3"

@@ -18,17 +18,19 @@ from typing import Final, Literal, Protocol
 
 from filelock import FileLock, Timeout
 
-from sandbox import identities, kubeconfig, ports, services, simulated
-from sandbox.certs import Authority, Subject, signing_key
+from sandbox import identities, kubeconfig, ports, services, simulated, stood_in
+from sandbox.endpoints import Endpoints, local_endpoints
 from sandbox.health import HOST, answers
 from sandbox.kube_api import ApiRefused, ApiUnreachable, KubeApi
 from sandbox.kubeconfig import KeyPair
+from sandbox.layout import Layout, Place
 from sandbox.local_workload import RUNNING, phase_path, program
-from sandbox.node import addons, network
+from sandbox.node import addons, daemons, network
 from sandbox.node.enclosure import HOLDER
-from sandbox.node.real import Identities, RealNode
+from sandbox.node.real import RealNode
+from sandbox.pki import Pki, issue
 from sandbox.processes import ProcessTable, SandboxError, tail, write_private
-from sandbox.services import Layout, Pki, Place, Services
+from sandbox.services import Services
 
 CONTEXT: Final = "rayfort-sandbox"
 _START_LIMIT: Final = 90.0  # seconds; a start takes about ten, a busy small machine several times that
@@ -49,33 +51,6 @@ class Progress(Protocol):
 
     def step(self, title: str) -> AbstractContextManager[Step]:
         """Announce a step that lasts as long as the context."""
-
-
-@dataclass(frozen=True)
-class LocalEndpoints:
-    """Where the operator and istiod can be reached that are processes of this machine."""
-
-    injection_url: str
-    validation_url: str
-    xds: str
-    xds_tls: str
-    istiod_http: str
-    istiod_monitoring: str
-    operator_metrics: str
-    operator_health: str
-
-
-@dataclass(frozen=True)
-class Endpoints:
-    """Where the sandbox can be reached: URLs and `host:port` pairs.
-
-    `local` is None where the operator and istiod run as Pods.
-    """
-
-    api_server: str
-    kubeconfig: Path
-    context: str
-    local: LocalEndpoints | None
 
 
 State = Literal["running", "waiting", "stopped", "crashed"]
@@ -221,7 +196,7 @@ class ControlPlane:
             chosen = self._choose_ports()
             step.note("certificates")
             self._make_private(layout.etcd_data)
-            pki = self._issue(layout, place)
+            pki = issue(layout, place)
             running = Services(layout, self._tools, chosen, pki, place)
             self._write_kubeconfigs(running.api_url, pki)
             if self._node:
@@ -254,14 +229,14 @@ class ControlPlane:
                     step.note("nodes")
                     self._wait(services.SIMULATOR, lambda: self._usable(api))
                 else:
-                    launch_all([services.CONTROLLER_MANAGER, services.SCHEDULER, services.CONTAINERD])
+                    launch_all([services.CONTROLLER_MANAGER, services.SCHEDULER, daemons.CONTAINERD])
                     self._node.import_images(step.note)
                     step.note("network policies")
                     self._node.install_policies(self.kubeconfig)
-                    launch_all([services.FELIX, services.KUBELET])
+                    launch_all([daemons.FELIX, daemons.KUBELET])
                     step.note("kube-proxy, DNS and storage")
                     self._node.install_addons(self.kubeconfig, running.address("api"))
-                    self._wait(services.KUBELET, lambda: addons.usable(api), _NODE_LIMIT)
+                    self._wait(daemons.KUBELET, lambda: addons.usable(api), _NODE_LIMIT)
         return self._endpoints(chosen)
 
     def _open(self, step: Step) -> Place:
@@ -287,7 +262,7 @@ class ControlPlane:
 
     def _stages(self) -> str:
         return simulated.stages(
-            self._assets["kwok-pod-stages"], self._assets["kwok-node-stages"], services.STOOD_IN.values()
+            self._assets["kwok-pod-stages"], self._assets["kwok-node-stages"], stood_in.STOOD_IN.values()
         )
 
     def _furnish(self, api: KubeApi) -> bool:
@@ -351,15 +326,15 @@ class ControlPlane:
         }
         if self._node:
             return checks | {
-                services.CONTAINERD: self._node.containerd_answers,
-                services.FELIX: lambda: answers(
-                    chosen[services.FELIX], network.READINESS_PATH, host=place.host
+                daemons.CONTAINERD: self._node.containerd_answers,
+                daemons.FELIX: lambda: answers(
+                    chosen[daemons.FELIX], network.READINESS_PATH, host=place.host
                 ),
-                services.KUBELET: serves(services.KUBELET, "/healthz", cluster, pki.kubelet_client),
+                daemons.KUBELET: serves(daemons.KUBELET, "/healthz", cluster, pki.kubelet_client),
             }
         return checks | {
             services.SIMULATOR: lambda: answers(chosen["kwok"], "/healthz"),
-            **{name: self._settled(name, chosen) for name in services.STOOD_IN},
+            **{name: self._settled(name, chosen) for name in stood_in.STOOD_IN},
         }
 
     def _settled(self, name: str, chosen: Mapping[str, int]) -> Callable[[], bool]:
@@ -368,7 +343,7 @@ class ControlPlane:
         Waiting for one that can serve matters: its webhooks would refuse what comes right after the start.
         """
 
-        port, path = services.HEALTH[name]
+        port, path = stood_in.HEALTH[name]
 
         def settled() -> bool:
             try:
@@ -391,7 +366,7 @@ class ControlPlane:
         if record is None:
             gone: State = "crashed" if self._table.record(name) else "stopped"
             return ProcessStatus(name, gone, None, port, log)
-        if name not in services.STOOD_IN:
+        if name not in stood_in.STOOD_IN:
             return ProcessStatus(name, "running", record.pid, port, log)
         real = self._table.running(program(name))
         if real is not None:
@@ -410,76 +385,16 @@ class ControlPlane:
         ):
             kubeconfig.write(path, kubeconfig.render(url, ca, identity, CONTEXT))
 
-    @staticmethod
-    def _issue(layout: Layout, place: Place) -> Pki:
-        here = (place.host, "localhost")
-        cluster = Authority(layout.pki, "rayfort-sandbox")
-        etcd = Authority(layout.pki / "etcd", "rayfort-sandbox-etcd")
-        front_proxy = Authority(layout.pki / "front-proxy", "rayfort-sandbox-front-proxy")
-        api_names = (
-            *here,
-            services.KUBERNETES_SERVICE_IP,
-            "kubernetes",
-            "kubernetes.default",
-            "kubernetes.default.svc",
-            f"kubernetes.default.svc.{services.CLUSTER_DOMAIN}",
-        )
-        private, public = layout.pki / "tokens.key", layout.pki / "tokens.pub"
-        signing_key(private, public)
-
-        def client(file_name: str, subject: Subject, hosts: tuple[str, ...] = ()) -> KeyPair:
-            return cluster.issue(file_name, Subject(subject.common_name, subject.organizations, hosts))
-
-        return Pki(
-            cluster_ca=cluster.pair,
-            etcd_ca=etcd.pair,
-            front_proxy_ca=front_proxy.pair,
-            front_proxy=front_proxy.issue("client", Subject(services.FRONT_PROXY)),
-            etcd=etcd.issue("server", Subject("etcd", hosts=here)),
-            etcd_client=etcd.issue("client", Subject("kube-apiserver")),
-            api_server=client("api-server", Subject("kube-apiserver"), api_names),
-            controller_manager=client("controller-manager", identities.CONTROLLER_MANAGER, here),
-            scheduler=client("scheduler", identities.SCHEDULER, here),
-            simulator=client("simulator", identities.SIMULATOR),
-            workloads=client("workloads", identities.WORKLOADS),
-            admin=client("admin", identities.ADMIN),
-            kubelet_client=client("kubelet-client", identities.KUBELET_CLIENT),
-            node=Identities(
-                kubelet=client("kubelet", identities.KUBELET, here),
-                felix=client("calico-node", network.FELIX),
-                plugin=client("calico-cni", network.PLUGIN),
-            ),
-            tokens_private=private,
-            tokens_public=public,
-        )
-
     def _endpoints(self, chosen: Mapping[str, int]) -> Endpoints:
         host = self._node.address if self._node else HOST
         return Endpoints(
             api_server=f"https://{host}:{chosen['api']}",
             kubeconfig=self.kubeconfig,
             context=CONTEXT,
-            local=None if self._node else _local_endpoints(chosen),
+            local=None if self._node else local_endpoints(chosen),
         )
 
     @staticmethod
     def _make_private(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
-
-
-def _local_endpoints(chosen: Mapping[str, int]) -> LocalEndpoints:
-    def address(port: str) -> str:
-        return f"{HOST}:{chosen[port]}"
-
-    webhooks = f"https://{services.WEBHOOK_HOST}:{chosen['istiod-webhooks']}"
-    return LocalEndpoints(
-        injection_url=f"{webhooks}/inject",
-        validation_url=f"{webhooks}/validate",
-        xds=address("istiod-xds"),
-        xds_tls=address("istiod-xds-tls"),
-        istiod_http=address("istiod-http"),
-        istiod_monitoring=address("istiod-monitoring"),
-        operator_metrics=address("operator-metrics"),
-        operator_health=address("operator-health"),
-    )

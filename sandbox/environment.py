@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from infra.settings import parse
 from sandbox import engine, image_source, needs, node_kind, ray_status
-from sandbox.control_plane import ControlPlane, Endpoints, ProcessStatus
+from sandbox.cluster_network import CLUSTER_DOMAIN, SERVICE_CIDR
+from sandbox.control_plane import ControlPlane, ProcessStatus
+from sandbox.endpoints import Endpoints
 from sandbox.host import why_not_real
 from sandbox.image_source import ImageSource
 from sandbox.images.catalog import Image, node_images
@@ -24,7 +26,6 @@ from sandbox.platform_images import images_of
 from sandbox.processes import SandboxError
 from sandbox.progress import Progress
 from sandbox.ray_status import RayClusterStatus
-from sandbox.services import CLUSTER_DOMAIN, SERVICE_CIDR
 from sandbox.stack import Changes, SandboxStack, values
 from sandbox.toolchain import Toolchain
 from sandbox.tools.catalog import CATALOG, KUBERNETES

@@ -5,6 +5,7 @@ from typing import Final
 
 from sandbox import services
 from sandbox.images.catalog import AssetFile, Image, ToolFile
+from sandbox.node import daemons
 from sandbox.node_kind import NodeKind
 
 _EVERYWHERE: Final = (
@@ -19,7 +20,7 @@ _EVERYWHERE: Final = (
 )
 _TOOLS: Final = {
     NodeKind.SIMULATED: (*_EVERYWHERE, services.SIMULATOR, "pilot-discovery"),
-    NodeKind.REAL: (*_EVERYWHERE, services.KUBELET, "kubeadm", services.FELIX, "calico"),
+    NodeKind.REAL: (*_EVERYWHERE, daemons.KUBELET, "kubeadm", daemons.FELIX, "calico"),
 }
 _CHARTS: Final = ("istio-base-chart", "istio-istiod-chart", "kuberay-crds", "kuberay-rbac")
 _ASSETS: Final = {

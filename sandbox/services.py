@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
-from sandbox.health import HOST
+from sandbox.cluster_network import CLUSTER_DOMAIN, SERVICE_CIDR
 from sandbox.kubeconfig import KeyPair
+from sandbox.layout import Layout, Place, environment
 from sandbox.local_workload import LocalWorkload
 from sandbox.node import config, network
-from sandbox.node.enclosure import HOLDER, PATH
-from sandbox.node.real import Identities
-from sandbox.processes import MARKER, ProcessSpec, SandboxError
-
-WEBHOOK_HOST: Final = "localhost"  # istiod's certificate names hosts, not addresses
+from sandbox.node.daemons import CONTAINERD, FELIX, KUBELET, Daemons
+from sandbox.node.enclosure import HOLDER
+from sandbox.pki import FRONT_PROXY, Pki
+from sandbox.processes import ProcessSpec, SandboxError
+from sandbox.stood_in import ISTIOD, OPERATOR, STOOD_IN, StoodIn
 
 ETCD: Final = "etcd"
 API_SERVER: Final = "kube-apiserver"
 CONTROLLER_MANAGER: Final = "kube-controller-manager"
 SCHEDULER: Final = "kube-scheduler"
 SIMULATOR: Final = "kwok"
-OPERATOR: Final = "kuberay-operator"
-ISTIOD: Final = "istiod"
-CONTAINERD: Final = "containerd"
-FELIX: Final = "calico-felix"
-KUBELET: Final = "kubelet"
 
 # In the order of their start; they stop in the reverse order.
 _CONTROL_PLANE: Final = (ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER)
@@ -65,29 +59,13 @@ STANDARD_PORTS: Final[Mapping[str, int]] = {
     KUBELET: config.KUBELET_PORT,
 }
 
-# What stands in for a Deployment, with the label (name, value) of that Deployment and of its pods.
-STOOD_IN: Final[Mapping[str, tuple[str, str]]] = {
-    OPERATOR: ("app.kubernetes.io/name", "kuberay-operator"),
-    ISTIOD: ("app", "istiod"),
-}
-# Where they say that they serve: the port and the path.
-HEALTH: Final[Mapping[str, tuple[str, str]]] = {
-    OPERATOR: ("operator-health", "/readyz"),
-    ISTIOD: ("istiod-http", "/ready"),
-}
-
 PORT_NAMES: Final = tuple(name for names in PORTS.values() for name in names)
 
 # What the tools are called where they differ from the process.
 _TOOLS: Final = {OPERATOR: "ray-operator", ISTIOD: "pilot-discovery"}
 
-FRONT_PROXY: Final = "front-proxy-client"
-SERVICE_CIDR: Final = "10.97.0.0/16"
-KUBERNETES_SERVICE_IP: Final = "10.97.0.1"
-CLUSTER_DOMAIN: Final = "cluster.local"
 ISSUER: Final = f"https://kubernetes.default.svc.{CLUSTER_DOMAIN}"
 
-_CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _SUPERVISOR: Final = ("local_workload", "health", "kube_api", "kubeconfig", "processes")
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -96,99 +74,6 @@ def port_name(process: str) -> str:
     """The name of the port that says most about a process; empty for one that listens on none."""
     known = PORTS.get(process)
     return known[0] if known else process if process in STANDARD_PORTS else ""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the processes run.
-
-    Attributes:
-        host: the address that they listen on.
-        on_network: turns a command into one that runs where that address is.
-        inside: turns a command into one that runs on the real node; none where nodes are simulated.
-    """
-
-    host: str = HOST
-    on_network: Callable[[Sequence[str]], tuple[str, ...]] = tuple
-    inside: Callable[[Sequence[str]], tuple[str, ...]] | None = None
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where things lie below a state directory."""
-
-    state: Path
-
-    @property
-    def etcd_data(self) -> Path:
-        """etcd's data: all objects of the cluster."""
-        return self.state / "etcd"
-
-    @property
-    def pki(self) -> Path:
-        """Certificates and keys."""
-        return self.state / "pki"
-
-    @property
-    def kubeconfigs(self) -> Path:
-        """Kubeconfigs of the control plane's own processes."""
-        return self.state / "kubeconfigs"
-
-    @property
-    def admin_kubeconfig(self) -> Path:
-        """The kubeconfig for the user."""
-        return self.state / "kubeconfig"
-
-    @property
-    def ports(self) -> Path:
-        """The chosen ports."""
-        return self.state / "ports.json"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the one command that changes the sandbox."""
-        return self.state / "lock"
-
-    @property
-    def node_root(self) -> Path:
-        """The root filesystem of the real node."""
-        return self.state / "node" / "root"
-
-    @property
-    def stages(self) -> Path:
-        """kwok's configuration."""
-        return self.state / "run" / "kwok.yaml"
-
-    def workload(self, name: str) -> Path:
-        """The specification of a local workload."""
-        return self.state / "run" / f"{name}.workload.json"
-
-    def kubeconfig(self, name: str) -> Path:
-        """The kubeconfig of a control plane process."""
-        return self.kubeconfigs / f"{name}.kubeconfig"
-
-
-@dataclass(frozen=True)
-class Pki:
-    """The certificates of a control plane. etcd has an authority of its own: nobody but the API server
-    holds a certificate that opens it."""
-
-    cluster_ca: KeyPair
-    etcd_ca: KeyPair
-    front_proxy_ca: KeyPair
-    etcd: KeyPair
-    etcd_client: KeyPair
-    front_proxy: KeyPair
-    api_server: KeyPair
-    controller_manager: KeyPair
-    scheduler: KeyPair
-    simulator: KeyPair
-    workloads: KeyPair
-    admin: KeyPair
-    kubelet_client: KeyPair
-    node: Identities
-    tokens_private: Path
-    tokens_public: Path
 
 
 class Services:
@@ -225,10 +110,10 @@ class Services:
         """
         specs = [self._etcd(), self._api_server(), self._controller_manager(), self._scheduler()]
         if self._place.inside:
-            specs += [self._containerd(), self._felix(), self._kubelet()]
+            specs += Daemons(self._layout, self._place).all()
             return {spec.name: spec for spec in specs}
         specs.append(self._kwok())
-        for workload in (self._operator(operator_env), self._istiod()):
+        for workload in self._stood_in(operator_env):
             path = self._layout.workload(workload.name)
             workload.save(path)
             specs.append(
@@ -243,10 +128,22 @@ class Services:
             )
         return {spec.name: spec for spec in specs}
 
+    def _stood_in(self, operator_env: Mapping[str, str]) -> tuple[LocalWorkload, LocalWorkload]:
+        tools = {name: self._tool(name) for name in STOOD_IN}
+        made = StoodIn(
+            self._layout,
+            tools=tools,
+            ports=self._ports,
+            pki=self._pki,
+            address=self.address,
+            api_url=self.api_url,
+        )
+        return made.operator(operator_env), made.istiod()
+
     def _process(self, name: str, flags: Mapping[str, str | int], *inputs: Path) -> ProcessSpec:
         argv = (str(self._tool(name)), *(f"--{flag}={value}" for flag, value in flags.items()))
         argv = self._place.on_network(argv)
-        return ProcessSpec(name, argv, self._layout.state, _environment(self._layout), inputs)
+        return ProcessSpec(name, argv, self._layout.state, environment(self._layout), inputs)
 
     def _tool(self, name: str) -> Path:
         tool = _TOOLS.get(name, name)
@@ -368,42 +265,6 @@ class Services:
             "profiling": "false",
         }
 
-    def _containerd(self) -> ProcessSpec:
-        # The shims inherit its environment, and outlive it: what marks containerd must not mark them.
-        argv = ("env", f"--unset={MARKER}", "containerd", f"--config={config.CONTAINERD_CONFIG}")
-        return self._in_node(CONTAINERD, argv, (config.CONTAINERD_CONFIG,))
-
-    def _felix(self) -> ProcessSpec:
-        host, kubeconfig = self._place.host, config.FELIX_KUBECONFIG
-        environment = network.felix_environment(config.NODE_NAME, host, kubeconfig)
-        files = (*config.FELIX_FILES, config.FELIX_BINARY)
-        return self._in_node(FELIX, (config.FELIX_BINARY,), files, environment)
-
-    def _kubelet(self) -> ProcessSpec:
-        flags = {
-            "config": config.KUBELET_CONFIG,
-            "kubeconfig": config.KUBELET_KUBECONFIG,
-            "node-ip": self._place.host,
-            "hostname-override": config.NODE_NAME,
-        }
-        argv = (config.KUBELET_BINARY, *(f"--{flag}={value}" for flag, value in flags.items()))
-        return self._in_node(KUBELET, argv, (*config.KUBELET_FILES, config.KUBELET_BINARY))
-
-    def _in_node(
-        self,
-        name: str,
-        argv: Sequence[str],
-        files: Iterable[str] = (),
-        environment: Mapping[str, str] = MappingProxyType({}),
-    ) -> ProcessSpec:
-        """A program of the node; `files` are those that it reads when it starts."""
-        inside = self._place.inside
-        if inside is None:
-            raise SandboxError(f"{name} runs on real nodes only.")
-        inputs = tuple(config.below(self._layout.node_root, path) for path in files)
-        env = {"PATH": PATH, "HOME": "/root", **environment}
-        return ProcessSpec(name, inside(argv), self._layout.state, env, inputs)
-
     def _kwok(self) -> ProcessSpec:
         kubeconfig = self._layout.kubeconfig(SIMULATOR)
         flags: dict[str, str | int] = {
@@ -415,89 +276,8 @@ class Services:
         }
         return self._process(SIMULATOR, flags, kubeconfig, self._layout.stages)
 
-    def _operator(self, env: Mapping[str, str]) -> LocalWorkload:
-        return self._workload(
-            OPERATOR,
-            container="kuberay-operator",
-            requires=tuple(f"{_CRDS}/{kind}.ray.io" for kind in ("rayclusters", "rayjobs", "rayservices")),
-            overrides=(
-                "--kubeconfig={kubeconfig}",
-                f"--metrics-addr={self.address('operator-metrics')}",
-                f"--health-probe-bind-address={self.address('operator-health')}",
-                "--enable-leader-election=false",
-            ),
-            dropped_flags=("--log-file-path", "--log-file-encoder"),
-            env={"POD_NAMESPACE": "{namespace}", **env},
-        )
-
-    def _istiod(self) -> LocalWorkload:
-        configmap = "/api/v1/namespaces/{namespace}/configmaps"
-        return self._workload(
-            ISTIOD,
-            container="discovery",
-            # istiod that starts without its template has no injector until it is started again.
-            requires=(f"{configmap}/istio", f"{configmap}/istio-sidecar-injector"),
-            overrides=(
-                "--kubeconfig={kubeconfig}",
-                f"--httpsAddr={self.address('istiod-webhooks')}",
-                f"--httpAddr={self.address('istiod-http')}",
-                f"--grpcAddr={self.address('istiod-xds')}",
-                f"--secureGRPCAddr={self.address('istiod-xds-tls')}",
-                f"--monitoringAddr={self.address('istiod-monitoring')}",
-                f"--ctrlz_address={HOST}",
-                f"--ctrlz_port={self._ports['istiod-debug']}",
-                "--tls-min-version=1.3",
-                "--shutdownDuration=1s",
-                "--profile=false",
-            ),
-            dropped_flags=(),
-            env={
-                "ISTIOD_CUSTOM_HOST": WEBHOOK_HOST,
-                "POD_NAME": "istiod-local",
-                "POD_NAMESPACE": "{namespace}",
-                "SERVICE_ACCOUNT": "{service_account}",
-                "INJECTION_WEBHOOK_CONFIG_NAME": "istio-sidecar-injector-{namespace}",
-                "VALIDATION_WEBHOOK_CONFIG_NAME": "istio-validator-{namespace}",
-                "KUBECONFIG": "{kubeconfig}",
-                "ENABLE_LEADER_ELECTION": "false",
-            },
-        )
-
-    def _workload(
-        self,
-        name: str,
-        *,
-        container: str,
-        requires: tuple[str, ...],
-        overrides: tuple[str, ...],
-        dropped_flags: tuple[str, ...],
-        env: Mapping[str, str],
-    ) -> LocalWorkload:
-        return LocalWorkload(
-            name=name,
-            state=str(self._layout.state),
-            selector="=".join(STOOD_IN[name]),
-            health_port=self._ports[HEALTH[name][0]],
-            health_path=HEALTH[name][1],
-            container=container,
-            requires=requires,
-            command=(str(self._tool(name)),),
-            overrides=overrides,
-            dropped_flags=dropped_flags,
-            env={**_environment(self._layout), **env},
-            api_server=self.api_url,
-            api_ca=str(self._pki.cluster_ca.cert),
-            cert=str(self._pki.workloads.cert),
-            key=str(self._pki.workloads.key),
-        )
-
 
 def _python_environment(layout: Layout) -> dict[str, str]:
     # Some Pythons find their own library only this way.
     own = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-    return {**_environment(layout), **own, "PYTHONPATH": str(_ROOT)}
-
-
-def _environment(layout: Layout) -> dict[str, str]:
-    """All that a daemon gets to see: nothing of the user's own environment."""
-    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(layout.state), "LC_ALL": "C.UTF-8"}
+    return {**environment(layout), **own, "PYTHONPATH": str(_ROOT)}

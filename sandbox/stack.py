@@ -12,7 +12,7 @@ import yaml
 from rayfort.model import merge
 
 from infra import program
-from sandbox.control_plane import Endpoints, LocalEndpoints
+from sandbox.endpoints import Endpoints, LocalEndpoints
 from sandbox.engine import Engine
 from sandbox.image_source import ImageSource
 from sandbox.processes import write_private

@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 
-from sandbox import kubeconfig, ports, services
+from sandbox import kubeconfig, ports, services, stood_in
 from sandbox.certs import Authority, Subject
 from sandbox.control_plane import ControlPlane
 from sandbox.kube_api import ApiRefused, KubeApi
+from sandbox.layout import Layout
 from sandbox.processes import SandboxError, started_at
 from sandbox.progress import Progress
-from sandbox.services import Layout
 
 pytestmark = pytest.mark.sandbox
 
@@ -98,12 +98,12 @@ def test_it_is_ready_and_so_are_its_nodes(running: ControlPlane, api: KubeApi) -
         }
     states = {each.name: each.state for each in running.status()}
     assert {states[name] for name in CORE} == {"running"}
-    assert states[services.OPERATOR] == states[services.ISTIOD] == "waiting"
+    assert states[stood_in.OPERATOR] == states[stood_in.ISTIOD] == "waiting"
 
 
 def test_what_it_says_it_waits_for(running: ControlPlane) -> None:
     detail = {each.name: each.detail for each in running.status()}
-    assert detail[services.ISTIOD] == "waiting for the Deployment labelled app=istiod"
+    assert detail[stood_in.ISTIOD] == "waiting for the Deployment labelled app=istiod"
 
 
 def test_a_deployment_becomes_ready(api: KubeApi) -> None:

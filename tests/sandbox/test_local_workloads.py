@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox import services
+from sandbox import services, stood_in
 from sandbox.control_plane import ControlPlane
 from sandbox.kube_api import ApiRefused, ApiUnreachable, KubeApi
 from sandbox.operator_chart import write_chart
@@ -199,7 +199,7 @@ def wait_until_waiting(platform: Platform, name: str) -> None:
 
 
 def test_a_ray_cluster_in_the_mesh_becomes_ready_with_injected_pods(platform: Platform, api: KubeApi) -> None:
-    assert process(platform, services.ISTIOD)[0] == process(platform, services.OPERATOR)[0] == "running"
+    assert process(platform, stood_in.ISTIOD)[0] == process(platform, stood_in.OPERATOR)[0] == "running"
     team = meshed(api, "team-a")
     path = ray_cluster(api, team)
     eventually(lambda: state_of(api, path) == "ready")
@@ -223,7 +223,7 @@ def test_a_deployment_is_ready_when_its_process_serves(
     space, selector = where
     (pod,) = (api.get(f"/api/v1/namespaces/{space}/pods?labelSelector={selector}") or {})["items"]
     assert pod["status"]["phase"] == "Running"
-    name = services.ISTIOD if space == MESH else services.OPERATOR
+    name = stood_in.ISTIOD if space == MESH else stood_in.OPERATOR
     program = wait_until_running(platform, name)
     supervisor = int(Path(f"/proc/{program}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(supervisor, signal.SIGSTOP)
@@ -271,8 +271,8 @@ def test_istiod_follows_the_mesh_settings_in_the_cluster(platform: Platform, api
 
 def test_they_act_with_the_rights_of_their_service_accounts(platform: Platform, api: KubeApi) -> None:
     for name, account in (
-        (services.OPERATOR, f"system:serviceaccount:{OPERATORS}:kuberay-operator"),
-        (services.ISTIOD, f"system:serviceaccount:{MESH}:istiod"),
+        (stood_in.OPERATOR, f"system:serviceaccount:{OPERATORS}:kuberay-operator"),
+        (stood_in.ISTIOD, f"system:serviceaccount:{MESH}:istiod"),
     ):
         with KubeApi(platform.plane.kubeconfig.parent / "run" / f"{name}.kubeconfig") as _:
             text = (platform.plane.kubeconfig.parent / "run" / f"{name}.kubeconfig").read_text()
@@ -283,9 +283,9 @@ def test_they_act_with_the_rights_of_their_service_accounts(platform: Platform, 
 
 
 def test_chart_values_reach_the_running_operator(platform: Platform, api: KubeApi) -> None:
-    before = wait_until_running(platform, services.OPERATOR)
+    before = wait_until_running(platform, stood_in.OPERATOR)
     platform.install_operator(env=[{"name": "ENABLE_INIT_CONTAINER_INJECTION", "value": "false"}])
-    wait_until_running(platform, services.OPERATOR, other_than=before)
+    wait_until_running(platform, stood_in.OPERATOR, other_than=before)
     team = meshed(api, "team-b")
     path = ray_cluster(api, team)
     eventually(lambda: state_of(api, path) == "ready")
@@ -297,9 +297,9 @@ def test_an_operator_without_rights_outside_its_namespaces_does_nothing_there(
     platform: Platform, api: KubeApi
 ) -> None:
     inside, outside = namespace(api, "inside"), namespace(api, "outside")
-    before = wait_until_running(platform, services.OPERATOR)
+    before = wait_until_running(platform, stood_in.OPERATOR)
     platform.install_operator(watchNamespace=[inside], singleNamespaceInstall=True)
-    wait_until_running(platform, services.OPERATOR, other_than=before)
+    wait_until_running(platform, stood_in.OPERATOR, other_than=before)
     paths = ray_cluster(api, outside), ray_cluster(api, inside)
     eventually(lambda: state_of(api, paths[1]) == "ready")
     assert state_of(api, paths[0]) is None
@@ -309,18 +309,18 @@ def test_an_operator_without_rights_outside_its_namespaces_does_nothing_there(
 
 
 def test_no_replicas_no_process(platform: Platform, api: KubeApi) -> None:
-    before = wait_until_running(platform, services.OPERATOR)
+    before = wait_until_running(platform, stood_in.OPERATOR)
     deployment = api.get(DEPLOYMENT) or {}
     kept = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "kuberay-operator"}}
     fields = {"selector": deployment["spec"]["selector"], "template": deployment["spec"]["template"]}
     api.apply(DEPLOYMENT, {**kept, "spec": {**fields, "replicas": 0}})
-    eventually(lambda: process(platform, services.OPERATOR)[0] == "waiting")
+    eventually(lambda: process(platform, stood_in.OPERATOR)[0] == "waiting")
     assert started_at(before) is None
     api.apply(DEPLOYMENT, {**kept, "spec": {**fields, "replicas": 1}})
-    wait_until_running(platform, services.OPERATOR, other_than=before)
+    wait_until_running(platform, stood_in.OPERATOR, other_than=before)
 
 
-@pytest.mark.parametrize("name", [services.OPERATOR, services.ISTIOD])
+@pytest.mark.parametrize("name", [stood_in.OPERATOR, stood_in.ISTIOD])
 def test_a_crash_is_followed_by_a_restart(platform: Platform, api: KubeApi, name: str) -> None:
     before = wait_until_running(platform, name)
     os.kill(before, signal.SIGKILL)
@@ -331,7 +331,7 @@ def test_a_crash_is_followed_by_a_restart(platform: Platform, api: KubeApi, name
     assert all("istio-proxy" in names(each, "initContainers") for each in pods(api, f"after-{name}"))
 
 
-@pytest.mark.parametrize("name", [services.OPERATOR, services.ISTIOD])
+@pytest.mark.parametrize("name", [stood_in.OPERATOR, stood_in.ISTIOD])
 def test_a_killed_supervisor_takes_its_program_along_and_both_come_back(
     platform: Platform, name: str
 ) -> None:
@@ -344,7 +344,7 @@ def test_a_killed_supervisor_takes_its_program_along_and_both_come_back(
     wait_until_running(platform, name, other_than=program)
 
 
-@pytest.mark.parametrize("name", [services.OPERATOR, services.ISTIOD])
+@pytest.mark.parametrize("name", [stood_in.OPERATOR, stood_in.ISTIOD])
 def test_a_start_right_after_a_kill_keeps_the_addresses(platform: Platform, name: str) -> None:
     program = wait_until_running(platform, name)
     endpoints = platform.plane.endpoints
@@ -356,13 +356,13 @@ def test_a_start_right_after_a_kill_keeps_the_addresses(platform: Platform, name
 
 
 def test_they_survive_a_restart_of_the_api_server(platform: Platform) -> None:
-    operator = wait_until_running(platform, services.OPERATOR)
+    operator = wait_until_running(platform, stood_in.OPERATOR)
     api_server = process(platform, services.API_SERVER)[1]
     assert api_server is not None
     os.kill(api_server, signal.SIGKILL)
     eventually(lambda: process(platform, services.API_SERVER)[0] == "crashed")
     platform.plane.start()
-    assert process(platform, services.OPERATOR) == ("running", operator), "no need to restart it"
+    assert process(platform, stood_in.OPERATOR) == ("running", operator), "no need to restart it"
     with KubeApi(platform.plane.kubeconfig) as api:
         path = ray_cluster(api, meshed(api, "after-restart"))
         eventually(lambda: state_of(api, path) == "ready")
@@ -377,8 +377,8 @@ def test_stop_and_start_with_everything_in_place(platform: Platform) -> None:
     assert time.monotonic() - began < 10
     assert [pid for pid in everything if started_at(pid)] == []
     platform.plane.start()
-    wait_until_running(platform, services.ISTIOD)
-    wait_until_running(platform, services.OPERATOR)
+    wait_until_running(platform, stood_in.ISTIOD)
+    wait_until_running(platform, stood_in.OPERATOR)
     with KubeApi(platform.plane.kubeconfig) as api:
         assert root_certificate(api) == root, "the mesh keeps its authority"
         path = ray_cluster(api, meshed(api, "after-stop"))
@@ -387,7 +387,7 @@ def test_stop_and_start_with_everything_in_place(platform: Platform) -> None:
 
 def test_torn_down_and_brought_up_again(platform: Platform, api: KubeApi) -> None:
     """What `destroy` and a second `up` do to a control plane that goes on running."""
-    istiod = wait_until_running(platform, services.ISTIOD)
+    istiod = wait_until_running(platform, stood_in.ISTIOD)
     old_root = root_certificate(api)
     for team in (api.get("/api/v1/namespaces?labelSelector=istio-injection=enabled") or {})["items"]:
         delete(platform, f"namespace/{team['metadata']['name']}")
@@ -395,7 +395,7 @@ def test_torn_down_and_brought_up_again(platform: Platform, api: KubeApi) -> Non
     platform.uninstall("istiod", MESH)
     platform.uninstall("istio-base", MESH)
     delete(platform, f"namespace/{OPERATORS}", f"namespace/{MESH}")
-    for name in (services.ISTIOD, services.OPERATOR):
+    for name in (stood_in.ISTIOD, stood_in.OPERATOR):
         wait_until_waiting(platform, name)
     assert started_at(istiod) is None
 

@@ -1,4 +1,4 @@
-"""Each kind of sandbox gets the tools that it runs, and no others: every one of them takes minutes to build."""
+"""Each kind of sandbox gets the tools that it runs, and no others: each takes minutes to build."""
 
 import pytest
 

@@ -8,6 +8,7 @@ from typing import Final
 from rich.table import Table
 
 from sandbox.environment import Environment, Report
+from sandbox.image_source import ImageSource
 from sandbox.progress import Progress
 from sandbox.ray_status import RayClusterStatus
 
@@ -45,6 +46,8 @@ def _summary(report: Report, environment: Environment) -> Iterator[str]:
 def _nodes(report: Report) -> Iterator[str]:
     if report.nodes == "real":
         yield "Nodes are real: containers run, Istio's sidecars carry the traffic, and Ray computes."
+        if report.images is ImageSource.REGISTRY:
+            yield "The platform's images are the official ones, pulled from their registries."
         return
     if report.why_simulated:
         yield f"This machine cannot carry a real node. {report.why_simulated}"

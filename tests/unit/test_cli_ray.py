@@ -23,7 +23,9 @@ from cli import ray as cli_ray
 from cli.messages import status_table, summary
 from sandbox import ray_client, ray_status
 from sandbox.environment import Report
+from sandbox.image_source import ImageSource
 from sandbox.kube_api import ApiUnreachable
+from sandbox.node_kind import NodeKind
 from sandbox.processes import SandboxError
 from sandbox.progress import Progress
 from sandbox.ray_status import RayClusterStatus
@@ -328,7 +330,7 @@ def report(*clusters: RayClusterStatus, **values: Any) -> Report:
 
 
 def test_real_nodes_are_told_with_what_ray_itself_counts() -> None:
-    lines = said(report(replace(RAY, restarts=1), nodes="real"))
+    lines = said(report(replace(RAY, restarts=1), nodes=NodeKind.REAL))
     assert any(line.startswith("Nodes are real") for line in lines)
     assert (
         "RayCluster team-a/ray: ready, 2 of 2 Pods running, 2 with a sidecar, 2 alive in Ray's own view, "
@@ -341,9 +343,15 @@ def test_real_nodes_are_told_with_what_ray_itself_counts() -> None:
 
 
 def test_a_job_names_its_cluster_where_there_are_more() -> None:
-    lines = said(report(RAY, replace(OTHER, name="big"), nodes="real"))
+    lines = said(report(RAY, replace(OTHER, name="big"), nodes=NodeKind.REAL))
     assert lines[-1].startswith("./rayfort ray --namespace team-b --cluster big job submit -- ")
     assert sum(line.startswith("./rayfort kubectl") for line in lines) == 1
+
+
+@pytest.mark.parametrize("source", ImageSource)
+def test_pulled_images_are_told(source: ImageSource) -> None:
+    told = any("official ones" in line for line in said(report(RAY, nodes=NodeKind.REAL, images=source)))
+    assert told is (source is ImageSource.REGISTRY)
 
 
 def test_simulated_nodes_say_why_and_what_is_lost() -> None:

@@ -22,6 +22,7 @@ import yaml
 
 from sandbox.certs import Subject
 from sandbox.processes import SandboxError
+from sandbox.rbac import READ, grant
 
 FELIX: Final = Subject("calico-node")
 PLUGIN: Final = Subject("calico-cni")
@@ -35,13 +36,10 @@ STATUS_DIRECTORY: Final = "/run/calico"
 # Felix's iptables: kube-proxy must use the same of the two, and Debian's `iptables` is this one.
 _IPTABLES: Final = "NFT"
 _CALICO: Final = "crd.projectcalico.org"
-_RBAC: Final = "rbac.authorization.k8s.io"
-_READ: Final = ("get", "list", "watch")
 _MTU: Final = 1500
 _POLICY_SECONDS: Final = 10
 
 _Object = dict[str, Any]
-_Rule = tuple[str, Iterable[str], Iterable[str]]
 
 
 def plugin_configuration(node: str, kubeconfig: str, pod_cidr: str) -> str:
@@ -134,17 +132,17 @@ def access(crds: Iterable[_Object]) -> list[_Object]:
     """
     own = [crd["spec"]["names"]["plural"] for crd in crds]
     return [
-        *_grant(
-            FELIX,
+        *grant(
+            FELIX.common_name,
             (
-                ("", ("endpoints", "namespaces", "nodes", "pods", "serviceaccounts", "services"), _READ),
-                ("discovery.k8s.io", ("endpointslices",), _READ),
-                ("networking.k8s.io", ("networkpolicies",), _READ),
-                (_CALICO, own, _READ),
+                ("", ("endpoints", "namespaces", "nodes", "pods", "serviceaccounts", "services"), READ),
+                ("discovery.k8s.io", ("endpointslices",), READ),
+                ("networking.k8s.io", ("networkpolicies",), READ),
+                (_CALICO, own, READ),
             ),
         ),
-        *_grant(
-            PLUGIN,
+        *grant(
+            PLUGIN.common_name,
             (
                 ("", ("namespaces", "pods"), ("get",)),
                 # it notes the Pod's address there, sooner than the kubelet reports it
@@ -196,26 +194,3 @@ def settings(pod_cidr: str) -> list[_Object]:
 
 def _calico(kind: str, name: str, spec: Mapping[str, Any]) -> _Object:
     return {"apiVersion": f"{_CALICO}/v1", "kind": kind, "metadata": {"name": name}, "spec": dict(spec)}
-
-
-def _grant(subject: Subject, rules: Iterable[_Rule]) -> list[_Object]:
-    name = subject.common_name
-    metadata = {"name": name}
-    return [
-        {
-            "apiVersion": f"{_RBAC}/v1",
-            "kind": "ClusterRole",
-            "metadata": metadata,
-            "rules": [
-                {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
-                for group, resources, verbs in rules
-            ],
-        },
-        {
-            "apiVersion": f"{_RBAC}/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": metadata,
-            "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": name},
-            "subjects": [{"apiGroup": _RBAC, "kind": "User", "name": name}],
-        },
-    ]

@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import pulumi
-from google.protobuf import json_format  # type: ignore[import-untyped]
+from google.protobuf import json_format
 from pydantic import SecretStr
 
 from cli.recorder import SECRET_TYPE, STACK_TYPE, Recording, Registration, record
 from cli.stacks import MASK, StackFile
 from cli.wire import UNKNOWN, Reader, join
 from infra import platform
-from infra.settings import Problem, Settings, SettingsError, decode, parse, weakened
+from infra.problems import Problem, SettingsError
+from infra.reading import decode, parse
+from infra.settings import Settings
+from infra.weakened import weakened
 
 PROVIDER_PREFIX: Final = "pulumi:providers:"
 

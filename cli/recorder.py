@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pulumi
-from google.protobuf import json_format  # type: ignore[import-untyped]
+from google.protobuf import json_format
 from pulumi.runtime import configure, register_stack_transformation, run_in_stack
 from pulumi.runtime.mocks import (
     MockCallArgs,

@@ -18,13 +18,14 @@ from contextvars import ContextVar
 from importlib import metadata
 from typing import Any, Final
 
-import grpc  # type: ignore[import-untyped]
-import grpc.aio  # type: ignore[import-untyped]
-from google.protobuf import any_pb2, empty_pb2, struct_pb2  # type: ignore[import-untyped]
-from google.protobuf.message import Message  # type: ignore[import-untyped]
+import grpc
+import grpc.aio
+from google.protobuf import any_pb2, empty_pb2, struct_pb2
+from google.protobuf.message import Message
+from google.rpc import status_pb2
 from pulumi.runtime import proto
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
-from pulumi.runtime.proto import engine_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import engine_pb2, provider_pb2_grpc
 
 from sandbox.plugins import properties
 

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
+from google.rpc import status_pb2
 from pulumi.runtime import proto
-from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2_grpc
 
 from sandbox.plugins.properties import marshal, unmarshal
 from sandbox.plugins.server import EngineLog, Plugin

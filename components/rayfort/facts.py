@@ -40,7 +40,9 @@ class ClusterFacts(Model):
         network_policy: whether NetworkPolicies are enforced.
         load_balancers: whether Services of type LoadBalancer get an address.
         workload_identity: whether Pods get cloud identities by their service account.
-        istio_cni: whether nodes run the Istio CNI plugin, so that Pods need no NET_ADMIN.
+        istio_cni: whether nodes take Istio's CNI plugin, which then runs on them; Pods of the mesh need no
+            NET_ADMIN and their namespaces are held to ``restricted``. Kind and GKE Standard nodes take it,
+            GKE Autopilot does not, and of GKE's Dataplane V2 nobody has said or shown that it does.
         api_server_cidrs: addresses of the API server, for egress rules; empty means any address.
         dns_namespace: where the DNS server runs.
     """

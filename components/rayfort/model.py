@@ -94,6 +94,14 @@ DnsLabel = Annotated[
         "starting with a letter and not ending with '-'",
     ),
 ]
+# A part of names such as `istiod-1-31-0`, and a label's value.
+Revision = Annotated[
+    str,
+    Written(
+        r"[a-z0-9]([-a-z0-9]{0,54}[a-z0-9])?",
+        "is not a revision; use at most 56 lower-case letters, digits and '-', such as 1-31-0",
+    ),
+]
 DnsName = Annotated[
     str,
     Written(

@@ -10,6 +10,8 @@ from rayfort.ray.ports import NodeRole, Peer, RayPort, RayPorts, ports_for
 
 DEFAULT_DENY: Final = "default-deny"
 ISTIOD_XDS_PORT: Final = 15012
+ISTIOD_WEBHOOK_PORT: Final = 15017
+ISTIOD_METRICS_PORT: Final = 15014
 SIDECAR_METRICS_PORT: Final = 15020
 # Where clouds keep their metadata servers: link-local addresses, and two of IPv6 (AWS, Google).
 METADATA_BLOCKS: Final = ("169.254.0.0/16", "fd00:ec2::254/128", "fd20:ce::254/128")
@@ -33,6 +35,26 @@ def mesh_spec(root_namespace: str) -> JsonObject:
     Its plaintext ports (15010, 8080, 15014) stay closed.
     """
     return _egress({}, [{"to": [_namespace(root_namespace)], "ports": _tcp([ISTIOD_XDS_PORT])}])
+
+
+def istiod_spec(metrics_namespaces: Sequence[str]) -> JsonObject:
+    """``spec`` for istiod: its plaintext ports (15010, 8080) are closed to everybody, and 15014 to all but
+    monitoring namespaces.
+
+    Istio cannot close them itself: without an address of its own xDS moves to 8080.
+    """
+    rules: list[JsonObject] = [
+        {"from": [{"namespaceSelector": {}}], "ports": _tcp([ISTIOD_XDS_PORT])},
+        {"ports": _tcp([ISTIOD_WEBHOOK_PORT])},  # the API server is no Pod
+    ]
+    if metrics_namespaces:
+        scrapers = [_namespace(name) for name in metrics_namespaces]
+        rules.append({"from": scrapers, "ports": _tcp([ISTIOD_METRICS_PORT])})
+    return {
+        "podSelector": {"matchLabels": {"app": "istiod"}},
+        "policyTypes": ["Ingress"],
+        "ingress": rules,
+    }
 
 
 def tracing_spec(namespace: str, port: int) -> JsonObject:

@@ -12,9 +12,15 @@ RAY: Final = "2.55.1"
 KUBERAY: Final = "1.6.2"
 ISTIO: Final = "1.30.3"
 KBATCH_PROXY: Final = "0.5.0b1"
+PROMETHEUS_CHART: Final = "29.27.0"
+KIALI_CHART: Final = "2.29.0"
+JAEGER_CHART: Final = "4.11.1"
 
 KUBERAY_CHART_REPOSITORY: Final = "https://ray-project.github.io/kuberay-helm/"
 ISTIO_CHART_REPOSITORY: Final = "https://istio-release.storage.googleapis.com/charts"
+PROMETHEUS_CHART_REPOSITORY: Final = "https://prometheus-community.github.io/helm-charts"
+KIALI_CHART_REPOSITORY: Final = "https://kiali.org/helm-charts"
+JAEGER_CHART_REPOSITORY: Final = "https://jaegertracing.github.io/helm-charts"
 
 RAY_IMAGE: Final = "docker.io/rayproject/ray"
 KBATCH_PROXY_IMAGE: Final = "ghcr.io/kbatch-dev/kbatch-proxy"
@@ -42,4 +48,18 @@ def at_least(version: str, floor: str) -> bool:
     Raises:
         ValueError: if either is not a semantic version.
     """
-    return semver.Version.parse(version).finalize_version() >= semver.Version.parse(floor)
+    return parse(version).finalize_version() >= parse(floor)
+
+
+def newest(*candidates: str) -> str:
+    """The newest of some versions."""
+    return max(candidates, key=parse)
+
+
+def parse(version: str) -> semver.Version:
+    """A version in its parts.
+
+    Raises:
+        ValueError: if it is not a semantic version.
+    """
+    return semver.Version.parse(version)

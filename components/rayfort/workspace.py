@@ -1,17 +1,16 @@
 """One team's fenced namespace with its Ray clusters."""
 
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from typing import Final, cast
 
 import pulumi
 import pulumi_kubernetes as k8s
 from pydantic import field_validator, model_validator
 
-from rayfort import labels, network, versions
+from rayfort import labels, network, pod_security, versions
 from rayfort.component import Component, meta
 from rayfort.facts import ClusterFacts
-from rayfort.mesh import authorization, istio, mtls, scope
+from rayfort.mesh import authorization, istio, membership, mtls, scope
 from rayfort.mesh.authorization import Identity
 from rayfort.mesh.mtls import MtlsMode
 from rayfort.mesh.telemetry import Tracing
@@ -24,8 +23,10 @@ from rayfort.model import (
     Model,
     Port,
     Quantity,
+    Revision,
     SemVer,
 )
+from rayfort.pod_security import PodSecurity
 from rayfort.ray import operator
 from rayfort.ray.cluster import RayCluster, RayClusterArgs
 from rayfort.ray.netrc import NetrcEntry, NetrcSecret, NetrcSecretArgs, check_unique_machines
@@ -33,14 +34,6 @@ from rayfort.ray.ports import NodeRole, Peer, Traffic
 from rayfort.ray.spec import RayClusterSpec
 
 WORKSPACE_POLICY: Final = "default"
-
-
-class PodSecurity(StrEnum):
-    """Levels of Kubernetes' Pod Security Standards."""
-
-    PRIVILEGED = "privileged"
-    BASELINE = "baseline"
-    RESTRICTED = "restricted"
 
 
 class Client(Model):
@@ -82,8 +75,11 @@ class WorkspaceSpec(Model):
             of sidecars.
         egress: where Pods may connect outside; None for nowhere.
         mtls: ``PERMISSIVE`` takes plaintext, for a migration only.
-        pod_security: the enforced level. By default ``baseline`` where Istio's CNI plugin runs and
-            ``privileged`` elsewhere, since the sidecar's init container then needs NET_ADMIN.
+        revision: the istiod that injects its Pods, while the mesh is upgraded by canary; by default the
+            mesh's own.
+        pod_security: the enforced level. By default the strictest at which its Pods start: ``restricted``
+            where nodes take Istio's CNI plugin or there is no mesh, and ``privileged`` otherwise, since every
+            sidecar's init container needs NET_ADMIN then, which ``baseline`` forbids too.
     """
 
     name: DnsLabel
@@ -95,6 +91,7 @@ class WorkspaceSpec(Model):
     metrics_namespaces: tuple[DnsLabel, ...] = ()
     egress: Egress | None = Egress()
     mtls: MtlsMode = MtlsMode.STRICT
+    revision: Revision | None = None
     pod_security: PodSecurity | None = None
 
     @field_validator("clusters")
@@ -138,9 +135,12 @@ class RayWorkspaceArgs(Model):
         operator_namespace: where the operator runs.
         mesh: whether there is an Istio mesh.
         mesh_namespace: the mesh's root namespace.
+        mesh_revision: the mesh's own revision; None for the istiod without one.
         trust_domain: the mesh's trust domain.
         image_repository: where Ray's image comes from.
         tracing: where the mesh sends traces; None for no tracing.
+        gateway: the gateway that exposes dashboards; None for none.
+        exposed: the Ray clusters whose dashboards it may reach.
     """
 
     spec: WorkspaceSpec
@@ -149,15 +149,35 @@ class RayWorkspaceArgs(Model):
     operator_namespace: DnsLabel = operator.NAMESPACE
     mesh: bool = True
     mesh_namespace: DnsLabel = istio.NAMESPACE
+    mesh_revision: Revision | None = None
     trust_domain: DnsName = "cluster.local"
     image_repository: ImageRepository = versions.RAY_IMAGE
     tracing: Tracing | None = None
+    gateway: Client | None = None
+    exposed: tuple[DnsLabel, ...] = ()
 
     @model_validator(mode="after")
     def _fits_the_cluster(self) -> "RayWorkspaceArgs":
         for cluster in self.spec.clusters:
             check_fits(cluster, self.facts, self.operator_version)
+        level, plugin = self.spec.pod_security, self.facts.istio_cni
+        pod_security.check_level(level, sidecars=self.mesh, istio_cni=plugin)
         return self
+
+    def gateways_of(self, cluster: str) -> list[Client]:
+        """The gateway, where it exposes this cluster's dashboard."""
+        return [self.gateway] if self.gateway and cluster in self.exposed else []
+
+    @property
+    def pod_security(self) -> PodSecurity:
+        """The level in force."""
+        plugin = self.facts.istio_cni
+        return self.spec.pod_security or pod_security.strictest(sidecars=self.mesh, istio_cni=plugin)
+
+    @property
+    def revision(self) -> str | None:
+        """The istiod that injects the workspace's Pods; None for the one without a revision."""
+        return self.spec.revision or self.mesh_revision
 
 
 def check_fits(cluster: RayClusterSpec, facts: ClusterFacts, operator_version: str) -> None:
@@ -190,14 +210,10 @@ def worker_account(cluster: str) -> str:
 def namespace_labels(args: RayWorkspaceArgs) -> dict[str, str]:
     """Labels of the workspace's namespace: sidecar injection and Pod security."""
     spec = args.spec
-    privileged = args.mesh and not args.facts.istio_cni
-    enforced = spec.pod_security or (PodSecurity.PRIVILEGED if privileged else PodSecurity.BASELINE)
-    prefix = labels.POD_SECURITY
     return {
         labels.WORKSPACE: spec.name,
-        **({labels.ISTIO_INJECTION: "enabled"} if args.mesh else {}),
-        f"{prefix}/enforce": enforced.value,
-        f"{prefix}/audit": PodSecurity.RESTRICTED.value,
+        **(membership.namespace_labels(args.revision) if args.mesh else {}),
+        **pod_security.namespace_labels(args.pod_security),
     }
 
 
@@ -219,7 +235,11 @@ def network_policies(args: RayWorkspaceArgs) -> Iterator[tuple[str, JsonObject]]
     for cluster in spec.clusters:
         ports = cluster.effective_ports
         yield f"{cluster.name}-nodes", network.intra_cluster_spec(cluster.name)
-        yield f"{cluster.name}-head", network.head_ingress_spec(cluster.name, ports, callers)
+        gateways = [client.namespace for client in args.gateways_of(cluster.name)]
+        yield (
+            f"{cluster.name}-head",
+            network.head_ingress_spec(cluster.name, ports, {**callers, Peer.GATEWAY: gateways}),
+        )
         if cluster.autoscaling:
             yield (
                 f"{cluster.name}-api-server",
@@ -252,6 +272,9 @@ def mesh_policies(args: RayWorkspaceArgs) -> Iterator[tuple[str, str, str, JsonO
         (Peer.CLIENT, [Identity(client.namespace, client.service_account) for client in spec.clients]),
     ]
     for cluster in spec.clusters:
+        gateways = [
+            Identity(client.namespace, client.service_account) for client in args.gateways_of(cluster.name)
+        ]
         yield (
             security,
             "AuthorizationPolicy",
@@ -262,7 +285,9 @@ def mesh_policies(args: RayWorkspaceArgs) -> Iterator[tuple[str, str, str, JsonO
             security,
             "AuthorizationPolicy",
             f"{cluster.name}-head",
-            authorization.head_spec(cluster.name, cluster.effective_ports, callers, trust),
+            authorization.head_spec(
+                cluster.name, cluster.effective_ports, [*callers, (Peer.GATEWAY, gateways)], trust
+            ),
         )
         if spec.metrics_namespaces:
             yield (
@@ -352,6 +377,7 @@ class RayWorkspace(Component):
                     netrc_secret=netrc.secret_name if netrc else None,
                     head_service_account=self._account(name, cluster, NodeRole.HEAD),
                     worker_service_account=self._account(name, cluster, NodeRole.WORKER),
+                    mesh_revision=args.revision,
                 ),
                 opts=self.child(depends_on=fence),
             )

@@ -8,9 +8,10 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 from pydantic import Field, SecretStr, field_validator
 
-from rayfort import labels, network, versions
+from rayfort import labels, network, pod_security, versions
 from rayfort.component import Component, meta, timeouts
 from rayfort.facts import CLUSTER_DOMAIN
+from rayfort.mesh import membership
 from rayfort.model import (
     Count,
     DnsLabel,
@@ -25,6 +26,7 @@ from rayfort.model import (
     SecretInput,
     as_secret,
 )
+from rayfort.pod_security import PodSecurity
 from rayfort.proxy import kbatch_config as config
 
 NAMESPACE: Final = "batch-system"
@@ -111,7 +113,8 @@ class KbatchProxyArgs(Model):
 class KbatchProxy(Component):
     """The proxy, its configuration, and a namespace with exact rights for each user.
 
-    Beside its arguments it takes ``cluster_domain``, the DNS zone of Services, which is the cluster's.
+    Beside its arguments it takes facts: ``cluster_domain``, the DNS zone of Services, ``istio_cni``, whether
+    nodes take Istio's CNI plugin, and ``revision``, the mesh's own.
 
     Attributes:
         url: the proxy inside the cluster; the hub forwards to it.
@@ -130,21 +133,17 @@ class KbatchProxy(Component):
         opts: pulumi.ResourceOptions | None = None,
         *,
         cluster_domain: str = CLUSTER_DOMAIN,
+        istio_cni: bool = False,
+        revision: str | None = None,
     ) -> None:
         super().__init__(name, {"namespace": args.namespace, "users": list(args.users)}, opts)
         self._name, self._args = name, args
         before: list[pulumi.Resource] = []
         if args.create_namespace:
-            before.append(
-                k8s.core.v1.Namespace(
-                    name,
-                    metadata=meta(
-                        args.namespace,
-                        extra_labels={labels.ISTIO_INJECTION: "enabled"} if args.in_mesh else None,
-                    ),
-                    opts=self.child(),
-                )
-            )
+            level = pod_security.strictest(sidecars=args.in_mesh, istio_cni=istio_cni)
+            injected = membership.namespace_labels(revision) if args.in_mesh else {}
+            metadata = meta(args.namespace, extra_labels={**injected, **pod_security.namespace_labels(level)})
+            before.append(k8s.core.v1.Namespace(name, metadata=metadata, opts=self.child()))
         account = k8s.core.v1.ServiceAccount(
             name, metadata=meta(config.SERVICE_NAME, args.namespace), opts=self.child(depends_on=before)
         )
@@ -159,7 +158,7 @@ class KbatchProxy(Component):
         deployment = k8s.apps.v1.Deployment(
             name,
             metadata=meta(config.SERVICE_NAME, args.namespace),
-            spec=cast("k8s.apps.v1.DeploymentSpecArgsDict", deployment_spec(args, files)),
+            spec=cast("k8s.apps.v1.DeploymentSpecArgsDict", deployment_spec(args, files, revision)),
             opts=self.child(
                 depends_on=[account, settings, secret, *self._users()],
                 custom_timeouts=timeouts(args.timeout_seconds),
@@ -266,13 +265,13 @@ class KbatchProxy(Component):
 
 
 def user_namespace_labels() -> dict[str, str]:
-    """Labels of a user's namespace; kbatch forwards any Pod spec, Kubernetes refuses the dangerous ones."""
-    prefix = labels.POD_SECURITY
-    return {
-        labels.MANAGED_BY: "kbatch",
-        f"{prefix}/enforce": "baseline",
-        f"{prefix}/warn": "restricted",
-    }
+    """Labels of a user's namespace; kbatch forwards any Pod spec, Kubernetes refuses the dangerous ones.
+
+    ``restricted`` would refuse every job without a word to its user: it asks for booleans in each container,
+    which kbatch's client does not send and its job template cannot hold. These Pods have no sidecars, so that
+    Istio's CNI plugin makes no difference.
+    """
+    return {labels.MANAGED_BY: "kbatch", **pod_security.namespace_labels(PodSecurity.BASELINE)}
 
 
 def jobs_policy() -> JsonObject:
@@ -322,8 +321,11 @@ def service_spec() -> JsonObject:
     }
 
 
-def deployment_spec(args: KbatchProxyArgs, files: Mapping[str, str]) -> JsonObject:
-    """``spec`` of the Deployment."""
+def deployment_spec(
+    args: KbatchProxyArgs, files: Mapping[str, str], revision: str | None = None
+) -> JsonObject:
+    """``spec`` of the Deployment; its Pods are replaced when the mesh's revision changes."""
+    injected = membership.revision_label(revision) if args.in_mesh else {}
     selector = {APP_LABEL: config.SERVICE_NAME}
     plain = config.environment(args.hub_api_url, args.job_ttl_seconds, files)
     secret = {
@@ -358,7 +360,7 @@ def deployment_spec(args: KbatchProxyArgs, files: Mapping[str, str]) -> JsonObje
         "selector": {"matchLabels": selector},
         "template": {
             "metadata": {
-                "labels": {**selector, "hub.jupyter.org/network-access-hub": "true"},
+                "labels": {**selector, "hub.jupyter.org/network-access-hub": "true", **injected},
                 "annotations": {"rayfort.dev/config": config.checksum(files)},
             },
             "spec": {

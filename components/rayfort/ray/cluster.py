@@ -6,7 +6,7 @@ import pulumi_kubernetes as k8s
 from rayfort import labels, versions
 from rayfort.component import Component, meta, timeouts
 from rayfort.facts import CLUSTER_DOMAIN
-from rayfort.model import DnsLabel, DnsName, ImageRepository, Model, SemVer
+from rayfort.model import DnsLabel, DnsName, ImageRepository, Model, Revision, SemVer
 from rayfort.ray import manifest
 from rayfort.ray.auth_token import RayAuthToken, RayAuthTokenArgs
 from rayfort.ray.headless_service import RayHeadlessService, RayHeadlessServiceArgs
@@ -25,6 +25,8 @@ class RayClusterArgs(Model):
         netrc_secret: the name of a netrc Secret in the namespace; None for none.
         head_service_account, worker_service_account: service accounts in the namespace; None for KubeRay's
             own choice.
+        mesh_revision: the istiod that injects its Pods; they are replaced when it changes. None for the one
+            without a revision.
     """
 
     spec: RayClusterSpec
@@ -35,6 +37,7 @@ class RayClusterArgs(Model):
     netrc_secret: str | pulumi.Output[str] | None = None
     head_service_account: str | pulumi.Output[str] | None = None
     worker_service_account: str | pulumi.Output[str] | None = None
+    mesh_revision: Revision | None = None
 
 
 class RayCluster(Component):
@@ -96,6 +99,7 @@ class RayCluster(Component):
             netrc_secret=args.netrc_secret if spec.netrc else None,
             head_service_account=args.head_service_account,
             worker_service_account=args.worker_service_account,
+            mesh_revision=args.mesh_revision,
         )
         cluster = k8s.apiextensions.CustomResource(
             name,

@@ -15,6 +15,9 @@ from rayfort.model import DnsLabel, DnsName, JsonObject, Model
 from rayfort.ray.ports import RayPorts, Traffic, headless_service_ports
 
 SUFFIX: Final = "-headless-svc"
+# Only Ray's nodes use it. In sidecars of other namespaces, the operator's for one, and in gateways it would
+# be a listener for each port of each node; they all come through the head's Service.
+HIDDEN: Final = {labels.EXPORT_TO: "."}
 
 
 def service_name(cluster: str) -> str:
@@ -83,6 +86,7 @@ class RayHeadlessService(Component):
                 service_name(args.cluster),
                 args.namespace,
                 {labels.RAY_HEADLESS_WORKER_SERVICE: args.cluster},
+                HIDDEN,
             ),
             spec=cast(
                 "k8s.core.v1.ServiceSpecArgsDict", service_spec(args.cluster, args.ports, args.traffic)

@@ -8,12 +8,14 @@ from typing import Final
 
 import pulumi
 
-from rayfort import labels, versions
+from rayfort import labels, pod_security, versions
+from rayfort.mesh import membership
 from rayfort.model import JsonObject, merge
 from rayfort.ray import auth, netrc
 from rayfort.ray.headless_service import service_host
 from rayfort.ray.ports import (
     NodeRole,
+    RayPorts,
     Traffic,
     head_container_ports,
     ray_start_params,
@@ -42,6 +44,7 @@ class Surroundings:
         token_secret: the name of the Secret with the token; None where the operator makes it.
         netrc_secret: the name of the netrc Secret; None for none.
         head_service_account, worker_service_account: the identities of its Pods.
+        mesh_revision: the istiod that injects its Pods; None for the one without a revision.
     """
 
     namespace: str
@@ -53,6 +56,7 @@ class Surroundings:
     netrc_secret: pulumi.Input[str] | None
     head_service_account: pulumi.Input[str] | None
     worker_service_account: pulumi.Input[str] | None
+    mesh_revision: str | None = None
 
 
 def head_service(cluster: str) -> str:
@@ -75,6 +79,8 @@ def ray_cluster_spec(spec: RayClusterSpec, around: Surroundings) -> JsonObject:
         body["authOptions"] = options
     if spec.autoscaling:
         body["enableInTreeAutoscaling"] = True
+        # KubeRay hardens Ray's containers as the templates say, and the autoscaler's not at all.
+        body["autoscalerOptions"] = {"securityContext": pod_security.container_security_context()}
     if versions.at_least(around.operator_version, versions.KUBERAY_UPGRADE_STRATEGY):
         # Without it a changed spec, a rotated token for one, does not reach running Pods.
         body["upgradeStrategy"] = {"type": "Recreate"}
@@ -111,19 +117,14 @@ def start_params(spec: RayClusterSpec, node: RayNode, role: NodeRole, around: Su
 def pod_template(spec: RayClusterSpec, node: RayNode, role: NodeRole, around: Surroundings) -> JsonObject:
     """The Pod template of a node; its first container is Ray's, which KubeRay relies on."""
     # Without a canonical name of its own every cluster would be "kuberay" in Kiali.
-    pod_labels = labels.common(**{labels.CANONICAL_NAME: spec.name}) | node.labels
+    own = {labels.CANONICAL_NAME: spec.name, **membership.revision_label(around.mesh_revision)}
+    pod_labels = labels.common(**own) | node.labels
     pod_spec: JsonObject = stated(
         {
             "serviceAccountName": _service_account(node, role, around),
             # Only the autoscaler, which runs beside the head, talks to the API server.
             "automountServiceAccountToken": role is NodeRole.HEAD and spec.autoscaling,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": RAY_UID,
-                "runAsGroup": RAY_GID,
-                "fsGroup": RAY_GID,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": pod_security.pod_security_context(RAY_UID, RAY_GID),
             "nodeSelector": node.node_selector,
             "tolerations": list(node.tolerations),
             "affinity": node.affinity,
@@ -132,8 +133,18 @@ def pod_template(spec: RayClusterSpec, node: RayNode, role: NodeRole, around: Su
         }
     )
     return {
-        "metadata": stated({"labels": pod_labels, "annotations": node.annotations}),
+        "metadata": {"labels": pod_labels, "annotations": _scraped(spec.effective_ports) | node.annotations},
         "spec": _with_additions(pod_spec, node.pod_spec),
+    }
+
+
+def _scraped(ports: RayPorts) -> dict[str, str]:
+    """Where Prometheus finds Ray's metrics. The sidecar's agent merges them into its own, on a port outside
+    of mTLS, so that a scraper needs neither a sidecar nor a hole in STRICT."""
+    return {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(ports.metrics_export),
+        "prometheus.io/path": "/metrics",
     }
 
 
@@ -141,6 +152,10 @@ def _with_additions(pod_spec: JsonObject, extra: JsonObject) -> JsonObject:
     merged = merge(pod_spec, extra)
     if "volumes" in extra and "volumes" in pod_spec:
         merged["volumes"] = [*pod_spec["volumes"], *extra["volumes"]]
+    if "initContainers" in extra:
+        # As hardened as Ray's own, or the namespace would refuse the Pod; what they say themselves holds.
+        hardened = {"securityContext": pod_security.container_security_context()}
+        merged["initContainers"] = [{**hardened, **container} for container in extra["initContainers"]]
     return merged
 
 
@@ -161,10 +176,7 @@ def ray_container(spec: RayClusterSpec, node: RayNode, role: NodeRole, around: S
             "ports": head_container_ports(ports) if head else worker_container_ports(ports),
             "env": _environment(spec, node, around),
             "volumeMounts": [netrc.volume_mount()] if around.netrc_secret is not None else [],
-            "securityContext": {
-                "allowPrivilegeEscalation": False,
-                "capabilities": {"drop": ["ALL"]},
-            },
+            "securityContext": pod_security.container_security_context(),
         }
     )
 

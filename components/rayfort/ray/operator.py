@@ -7,10 +7,11 @@ import pulumi
 import pulumi_kubernetes as k8s
 from pydantic import Field, field_validator, model_validator
 
-from rayfort import labels, versions
+from rayfort import pod_security, versions
 from rayfort.chart import Chart
 from rayfort.component import Component, meta
 from rayfort.facts import CLUSTER_DOMAIN
+from rayfort.mesh import membership
 from rayfort.mesh.sidecars import Sidecars
 from rayfort.model import DnsLabel, ImageRepository, ImageTag, JsonObject, Model, Seconds, SemVer, merge
 from rayfort.release import release
@@ -108,7 +109,10 @@ def injects_init_containers(args: KubeRayOperatorArgs, sidecars: Sidecars) -> bo
 
 
 def chart_values(
-    args: KubeRayOperatorArgs, sidecars: Sidecars, cluster_domain: str = CLUSTER_DOMAIN
+    args: KubeRayOperatorArgs,
+    sidecars: Sidecars,
+    cluster_domain: str = CLUSTER_DOMAIN,
+    revision: str | None = None,
 ) -> JsonObject:
     """The values of the operator's chart."""
     variables: dict[str, str] = {}
@@ -121,7 +125,7 @@ def chart_values(
     if environment:
         values["env"] = environment
     if args.in_mesh:
-        values["labels"] = {labels.SIDECAR_INJECT: "true"}
+        values["labels"] = membership.pod_labels(revision)
     image = {"repository": args.image_repository, "tag": args.image_tag}
     if any(image.values()):
         values["image"] = {key: value for key, value in image.items() if value}
@@ -147,8 +151,8 @@ class KubeRayOperator(Component):
 
     The definitions are managed apart from the operator's chart, since Helm installs those of a chart once and
     never upgrades them: each as a resource, or all by a release of their own.
-    Beside its arguments it takes two facts: ``sidecars``, how Ray's Pods get theirs, and ``cluster_domain``,
-    the DNS zone of Services.
+    Beside its arguments it takes facts: ``sidecars``, how Ray's Pods get theirs, ``cluster_domain``, the DNS
+    zone of Services, ``istio_cni``, whether nodes take Istio's CNI plugin, and ``revision``, the mesh's own.
 
     Attributes:
         version: the operator's version.
@@ -168,13 +172,19 @@ class KubeRayOperator(Component):
         *,
         sidecars: Sidecars = Sidecars.NATIVE,
         cluster_domain: str = CLUSTER_DOMAIN,
+        istio_cni: bool = False,
+        revision: str | None = None,
     ) -> None:
         super().__init__(name, {"version": args.version, "namespace": args.namespace}, opts)
         self.version = args.version
         self.namespace = args.namespace
         before: list[pulumi.Resource] = []
         if args.create_namespace:
-            before.append(k8s.core.v1.Namespace(name, metadata=meta(args.namespace), opts=self.child()))
+            level = pod_security.strictest(sidecars=args.in_mesh, istio_cni=istio_cni)
+            discovered = membership.DISCOVERED if args.in_mesh else {}
+            namespace_labels = {**discovered, **pod_security.namespace_labels(level)}
+            metadata = meta(args.namespace, extra_labels=namespace_labels)
+            before.append(k8s.core.v1.Namespace(name, metadata=metadata, opts=self.child()))
         definitions: pulumi.Resource
         if args.crd_chart:
             definitions = release(
@@ -201,7 +211,7 @@ class KubeRayOperator(Component):
             args.chart_source,
             release_name=RELEASE,
             namespace=args.namespace,
-            values=chart_values(args, sidecars, cluster_domain),
+            values=chart_values(args, sidecars, cluster_domain, revision),
             timeout_seconds=args.timeout_seconds,
             depends_on=[*before, definitions],
             skip_crds=True,

@@ -41,6 +41,7 @@ class Peer(StrEnum):
     RAY = "ray"
     OPERATOR = "operator"
     CLIENT = "client"
+    GATEWAY = "gateway"
     METRICS = "metrics"
 
 
@@ -193,7 +194,11 @@ class RayPorts(Model):
         return (
             _head("gcs-server", self.gcs, "port", "grpc", {Peer.RAY}),
             _head(
-                "dashboard", self.dashboard, "dashboard-port", "http", {Peer.RAY, Peer.OPERATOR, Peer.CLIENT}
+                "dashboard",
+                self.dashboard,
+                "dashboard-port",
+                "http",
+                {Peer.RAY, Peer.OPERATOR, Peer.CLIENT, Peer.GATEWAY},
             ),
             _head("client", self.client, "ray-client-server-port", "grpc", {Peer.RAY, Peer.CLIENT}),
             _head("serve", self.serve, None, "http", {Peer.RAY, Peer.OPERATOR, Peer.CLIENT}),

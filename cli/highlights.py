@@ -130,13 +130,46 @@ def _authorization_policy(inputs: Json) -> Iterator[str]:
         yield "nothing is allowed"
     for rule in rules:
         sources = [source.get("source", {}) for source in rule.get("from", [])]
-        who = [_identity(principal) for source in sources for principal in source.get("principals", [])]
-        ports = [
-            int(port)
-            for target in rule.get("to", [])
-            for port in target.get("operation", {}).get("ports", [])
+        operations = [target.get("operation", {}) for target in rule.get("to", [])]
+        who = [name for source in sources for name in _callers(source)]
+        hosts = [host for operation in operations for host in operation.get("hosts", [])]
+        ports = [int(port) for operation in operations for port in operation.get("ports", [])]
+        claims = [
+            f"{each['key'].removeprefix('request.auth.')} {_some(each.get('values', []))}"
+            for each in rule.get("when", [])
         ]
-        yield f"{str(spec.get('action', 'ALLOW')).lower()} {_some(who) or 'everyone'} on {_ports(ports)}"
+        yield (
+            f"{str(spec.get('action', 'ALLOW')).lower()} {_some(who) or 'everyone'}"
+            f"{f' with {_some(claims)}' if claims else ''} on {_some(hosts) or _ports(ports)}"
+        )
+
+
+def _callers(source: Json) -> Iterator[str]:
+    yield from map(_identity, source.get("principals", []))
+    yield from (f"namespace {name}" for name in source.get("namespaces", []))
+    yield from (f"JWTs of {name.removesuffix('/*')}" for name in source.get("requestPrincipals", []))
+
+
+def _request_authentication(inputs: Json) -> Iterator[str]:
+    for rule in inputs.get("spec", {}).get("jwtRules", []):
+        headers = _some(header.get("name") for header in rule.get("fromHeaders", []))
+        yield f"JWTs of {rule.get('issuer')} for {_some(rule.get('audiences', []))} in {headers}"
+
+
+def _gateway(inputs: Json) -> Iterator[str]:
+    for server in inputs.get("spec", {}).get("servers", []):
+        port, tls = server.get("port", {}), server.get("tls", {})
+        minimum = str(tls.get("minProtocolVersion", "")).removeprefix("TLSV").replace("_", ".")
+        yield f"{port.get('protocol')} on {_ports([int(port['number'])])}, TLS {minimum} or newer"
+        yield f"hosts {_some(host.removeprefix('./') for host in server.get('hosts', []))}"
+
+
+def _virtual_service(inputs: Json) -> Iterator[str]:
+    spec = inputs.get("spec", {})
+    routes = [route for rule in spec.get("http", []) for route in rule.get("route", [])]
+    targets = [route.get("destination", {}) for route in routes]
+    where = _some(f"{target.get('host')}:{target.get('port', {}).get('number')}" for target in targets)
+    yield f"{_some(spec.get('hosts', []))} to {where}"
 
 
 def _identity(principal: str) -> str:
@@ -275,6 +308,9 @@ _ABOUT: Final[Mapping[str, Callable[[Json], Iterator[str]]]] = {
     "Sidecar": _sidecar,
     "Telemetry": _telemetry,
     "AuthorizationPolicy": _authorization_policy,
+    "RequestAuthentication": _request_authentication,
+    "Gateway": _gateway,
+    "VirtualService": _virtual_service,
     "NetworkPolicy": _network_policy,
     "Secret": _secret,
     "Service": _service,

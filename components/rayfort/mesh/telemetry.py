@@ -7,10 +7,19 @@ from typing import Final
 
 from pydantic import Field
 
+from rayfort.facts import CLUSTER_DOMAIN
 from rayfort.model import DnsName, JsonObject, Model, Port
 
 TELEMETRY_API: Final = "telemetry.istio.io/v1"
 TELEMETRY_NAME: Final = "mesh-default"
+ROOT_NAMESPACE: Final = "istio-system"
+COLLECTOR: Final = "jaeger-collector"
+OTLP_PORT: Final = 4317
+
+
+def collector_host(namespace: str, cluster_domain: str) -> str:
+    """The DNS name of the collector that `MeshObservability` makes in this namespace."""
+    return f"{COLLECTOR}.{namespace}.svc.{cluster_domain}"
 
 
 class Tracing(Model):
@@ -18,15 +27,16 @@ class Tracing(Model):
 
     Args:
         provider: a name for the provider.
-        service: DNS name of an OpenTelemetry collector's Service (``name.namespace.svc.…``).
+        service: DNS name of an OpenTelemetry collector's Service (``name.namespace.svc.…``); by default the
+            one that `MeshObservability` makes.
         port: its gRPC port.
         sampling_percentage: share of requests that are traced, 0 to 100. The seed takes 100 to show it;
             a busy mesh wants 1 or less.
     """
 
     provider: str = Field(default="jaeger", min_length=1)
-    service: DnsName = "jaeger-collector.istio-system.svc.cluster.local"
-    port: Port = 4317
+    service: DnsName = collector_host(ROOT_NAMESPACE, CLUSTER_DOMAIN)
+    port: Port = OTLP_PORT
     sampling_percentage: float = Field(default=1.0, ge=0, le=100)
 
     @property

@@ -13,7 +13,7 @@ from rich.text import Text
 from cli.checks import Check, State, checkout, cluster, sandbox
 from cli.offline import settings_of
 from cli.stacks import StackFile, StackFileError, load, names
-from infra.settings import SettingsError
+from infra.problems import SettingsError
 from sandbox.stack import STACK
 
 EXIT_MISSING: Final = 1

@@ -15,7 +15,7 @@ from cli.highlights import highlights, label
 from cli.offline import Json, Plan, Resource
 from cli.offline import plan as make
 from cli.stacks import MASK, StackFileError, load
-from infra.settings import SettingsError
+from infra.problems import SettingsError
 
 FORMAT: Final = 1
 EXIT_PROBLEMS: Final = 1

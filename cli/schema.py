@@ -15,7 +15,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from cli.stacks import directory
-from infra.settings import NAMESPACE, Settings
+from infra.problems import NAMESPACE
+from infra.settings import Settings
 
 FILE: Final = "schema.json"
 MODELINE: Final = f"# yaml-language-server: $schema={FILE}"

@@ -3,18 +3,26 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pulumi
+from rayfort.chart import Chart
 from rayfort.cluster import ExistingCluster, ExistingClusterArgs
+from rayfort.mesh.gateway import GATEWAY, DashboardGateway, DashboardGatewayArgs
+from rayfort.mesh.gateway_routes import HTTPS_PORT
 from rayfort.mesh.istio import IstioMesh, IstioMeshArgs, sidecars
+from rayfort.mesh.observability.component import MeshObservability, MeshObservabilityArgs
+from rayfort.model import Model
 from rayfort.proxy.kbatch import KbatchProxy
 from rayfort.ray.auth import TOKEN_KEY
 from rayfort.ray.cluster import RayCluster
 from rayfort.ray.operator import KubeRayOperator, KubeRayOperatorArgs
 from rayfort.workspace import RayWorkspace, RayWorkspaceArgs, WorkspaceNamespace, WorkspaceSpec
 
-from infra.settings import Settings, weakened
+from infra.settings import Settings
+from infra.weakened import weakened
+
+_Args = TypeVar("_Args", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,8 @@ class Platform:
     operator: KubeRayOperator
     workspaces: Mapping[str, RayWorkspace]
     kbatch: KbatchProxy | None
+    gateway: DashboardGateway | None
+    observability: MeshObservability | None
 
 
 def build(settings: Settings, root: Path) -> Platform:
@@ -55,18 +65,27 @@ def build(settings: Settings, root: Path) -> Platform:
         )
 
     domain = facts.cluster_domain
+    revision = settings.istio.revision if settings.istio else None
     mesh = None
     if settings.istio:
-        mesh = IstioMesh("mesh", _mesh_paths(settings.istio, root), on_cluster(), cluster_domain=domain)
+        mesh = IstioMesh(
+            "mesh",
+            _paths(settings.istio, root),
+            on_cluster(),
+            cluster_domain=domain,
+            istio_cni=facts.istio_cni,
+        )
     specs = {spec.name: _workspace(settings, spec) for spec in settings.workspaces}
     namespaces = {name: WorkspaceNamespace(name, args, on_cluster(mesh)) for name, args in specs.items()}
     operator = KubeRayOperator(
         "kuberay",
-        _operator_paths(settings, root),
+        _operator(settings, root),
         # Its Pod gets a sidecar, which istiod must be there to inject; its Roles lie in what it watches.
         on_cluster(mesh, *namespaces.values()),
         sidecars=sidecars(settings.istio, facts),
         cluster_domain=domain,
+        istio_cni=facts.istio_cni,
+        revision=revision,
     )
     workspaces = {
         name: RayWorkspace(name, args, on_cluster(mesh, operator), namespace=namespaces[name])
@@ -75,8 +94,35 @@ def build(settings: Settings, root: Path) -> Platform:
     kbatch = None
     if settings.kbatch:
         args = settings.kbatch.model_copy(update={"in_mesh": settings.kbatch.in_mesh and mesh is not None})
-        kbatch = KbatchProxy("kbatch", args, on_cluster(mesh), cluster_domain=domain)
-    return Platform(cluster, mesh, operator, workspaces, kbatch)
+        kbatch = KbatchProxy(
+            "kbatch",
+            args,
+            on_cluster(mesh),
+            cluster_domain=domain,
+            istio_cni=facts.istio_cni,
+            revision=revision,
+        )
+    gateway = None
+    if settings.gateway and settings.istio:
+        made = DashboardGatewayArgs(
+            spec=_paths(settings.gateway, root),
+            workspaces=settings.workspaces,
+            mesh=settings.istio,
+            facts=facts,
+        )
+        gateway = DashboardGateway("gateway", made, on_cluster(mesh))
+    observability = None
+    if settings.observability and settings.istio:
+        seen = MeshObservabilityArgs(
+            spec=_paths(settings.observability, root),
+            namespaces=_meshed(settings),
+            mesh=settings.istio,
+            facts=facts,
+        )
+        # Kiali's and Prometheus' rights lie in the namespaces that they watch.
+        after = on_cluster(mesh, operator, kbatch, gateway, *namespaces.values())
+        observability = MeshObservability("observability", seen, after)
+    return Platform(cluster, mesh, operator, workspaces, kbatch, gateway, observability)
 
 
 def outputs(platform: Platform, settings: Settings) -> dict[str, Any]:
@@ -98,7 +144,7 @@ def outputs(platform: Platform, settings: Settings) -> dict[str, Any]:
         for name, cluster in made.clusters.items()
         if cluster.token is not None
     }
-    kbatch = platform.kbatch
+    kbatch, gateway = platform.kbatch, platform.gateway
     return {
         "rayClusters": port_forwards,
         "rayTokens": pulumi.Output.secret(tokens),
@@ -108,6 +154,8 @@ def outputs(platform: Platform, settings: Settings) -> dict[str, Any]:
         },
         "weakened": weakened(settings),
         **({"kbatch": {"url": kbatch.url, "jupyterhubValues": kbatch.hub_values}} if kbatch else {}),
+        **({"gateway": _gateway_access(gateway)} if gateway else {}),
+        **({"observability": platform.observability.access} if platform.observability else {}),
     }
 
 
@@ -129,31 +177,66 @@ def _access(cluster: RayCluster, namespace: str, dashboard_port: int) -> dict[st
     }
 
 
-def _mesh_paths(args: IstioMeshArgs, root: Path) -> IstioMeshArgs:
-    charts = {"base_chart": args.base_chart, "istiod_chart": args.istiod_chart}
-    return args.model_copy(update={name: chart.under(root) for name, chart in charts.items() if chart})
+def _gateway_access(gateway: DashboardGateway) -> dict[str, Any]:
+    """Where the exposed dashboards are, and how people get there."""
+    return {
+        "urls": dict(gateway.urls),
+        "jwtHeader": gateway.header,
+        "service": gateway.service,
+        "portForward": gateway.service.apply(
+            lambda _: f"kubectl -n {gateway.namespace} port-forward svc/{GATEWAY} 8443:{HTTPS_PORT}"
+        ),
+    }
 
 
-def _operator_paths(settings: Settings, root: Path) -> KubeRayOperatorArgs:
-    args = settings.operator
+def _operator(settings: Settings, root: Path) -> KubeRayOperatorArgs:
+    args = _paths(settings.operator, root)
     update: dict[str, Any] = {"in_mesh": args.in_mesh and settings.istio is not None}
-    if args.chart:
-        update["chart"] = args.chart.under(root)
-    if args.crd_chart:
-        update["crd_chart"] = args.crd_chart.under(root)
     if args.crds:
         update["crds"] = tuple(crd if "://" in crd else str(root / crd) for crd in args.crds)
     return args.model_copy(update=update)
 
 
+def _paths(args: _Args, root: Path) -> _Args:
+    """The arguments with every chart's relative path resolved against ``root``."""
+    update: dict[str, Any] = {}
+    for name in type(args).model_fields:
+        value = getattr(args, name)
+        if isinstance(value, Chart):
+            update[name] = value.under(root)
+        elif isinstance(value, Model):
+            update[name] = _paths(value, root)
+    return args.model_copy(update=update)
+
+
+def _in_mesh(mesh: IstioMeshArgs) -> dict[str, Any]:
+    return {"mesh_namespace": mesh.namespace, "mesh_revision": mesh.revision, "tracing": mesh.tracing}
+
+
+def _meshed(settings: Settings) -> tuple[str, ...]:
+    """The namespaces of the mesh's workloads."""
+    others = (
+        settings.operator if settings.operator.in_mesh else None,
+        settings.kbatch if settings.kbatch and settings.kbatch.in_mesh else None,
+        settings.gateway,
+    )
+    names = [workspace.namespace_name for workspace in settings.workspaces]
+    return (*names, *(other.namespace for other in others if other))
+
+
 def _workspace(settings: Settings, spec: WorkspaceSpec) -> RayWorkspaceArgs:
     mesh = settings.istio
-    in_mesh = {"mesh_namespace": mesh.namespace, "tracing": mesh.tracing} if mesh else {"mesh": False}
+    if settings.observability:
+        scrapers = dict.fromkeys([*spec.metrics_namespaces, settings.observability.namespace])
+        spec = spec.model_copy(update={"metrics_namespaces": tuple(scrapers)})
+    in_mesh = _in_mesh(mesh) if mesh else {"mesh": False}
     return RayWorkspaceArgs(
         spec=spec,
         facts=settings.cluster.facts,
         operator_version=settings.operator.version,
         operator_namespace=settings.operator.namespace,
         image_repository=settings.ray_image,
+        gateway=settings.gateway.client if settings.gateway else None,
+        exposed=settings.gateway.exposed_in(spec.name) if settings.gateway else (),
         **in_mesh,
     )

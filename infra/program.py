@@ -6,7 +6,9 @@ import pulumi
 from pulumi.runtime import config
 
 from infra import platform
-from infra.settings import SettingsError, decode, parse, weakened
+from infra.problems import SettingsError
+from infra.reading import decode, parse
+from infra.weakened import weakened
 
 
 def main(root: Path) -> None:

@@ -11,7 +11,8 @@ import yaml
 from cli.checks import Check, State
 from cli.checks.sandbox import plugin
 from cli.stacks import MASK, StackFile
-from infra.settings import ClusterSettings, Settings, SettingsError
+from infra.problems import SettingsError
+from infra.settings import ClusterSettings, Settings
 from sandbox.engine import PROVIDERS
 from sandbox.toolchain import TOOLS, Toolchain
 from sandbox.tools import probe

@@ -11,8 +11,11 @@ import pulumi
 import yaml
 from rayfort import (
     ClusterFacts,
+    DashboardGateway,
+    DashboardGatewayArgs,
     ExistingCluster,
     ExistingClusterArgs,
+    GatewaySpec,
     HeadNode,
     IstioMesh,
     IstioMeshArgs,
@@ -20,6 +23,8 @@ from rayfort import (
     KbatchProxyArgs,
     KubeRayOperator,
     KubeRayOperatorArgs,
+    MeshObservability,
+    MeshObservabilityArgs,
     NetrcEntry,
     NetrcSecret,
     NetrcSecretArgs,
@@ -44,6 +49,7 @@ KUBECONFIG_TOKEN: Final = "kubeconfig-token-5f1c0e"
 NETRC_PASSWORD: Final = "netrc-password-9b1d7a"
 HUB_TOKEN: Final = "hub-token-77ac31"
 JOB_VALUE: Final = "job-value-c04e52"
+ISSUER: Final = "https://login.example.com"
 GIVEN_SECRETS: Final = (KUBECONFIG_TOKEN, NETRC_PASSWORD, HUB_TOKEN, JOB_VALUE)
 
 
@@ -97,6 +103,20 @@ def workspace_spec(name: str = "team", **settings: Any) -> WorkspaceSpec:
     )
 
 
+def gateway_spec(**settings: Any) -> GatewaySpec:
+    """A gateway that exposes the cluster of `workspace_spec`."""
+    login = {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys", "audiences": ("rayfort",)}
+    return GatewaySpec.model_validate(
+        {
+            "expose": [{"workspace": "team", "cluster": "ray"}],
+            "domain": "ray.example.com",
+            "tls": {"credential_name": "dashboards"},
+            **({} if "iap" in settings else {"jwt": login}),
+            **settings,
+        }
+    )
+
+
 def kbatch_args(**settings: Any) -> KbatchProxyArgs:
     return KbatchProxyArgs(
         **{
@@ -111,6 +131,9 @@ def kbatch_args(**settings: Any) -> KbatchProxyArgs:
 # Each public component, made as a caller would make it; `opts` give the provider.
 COMPONENTS: Final[Mapping[str, Callable[[pulumi.ResourceOptions], pulumi.Resource]]] = {
     "IstioMesh": lambda opts: IstioMesh("mesh", IstioMeshArgs(tracing=Tracing()), opts),
+    "MeshObservability": lambda opts: MeshObservability(
+        "observability", MeshObservabilityArgs(namespaces=("team",)), opts
+    ),
     "KubeRayOperator": lambda opts: KubeRayOperator("kuberay", KubeRayOperatorArgs(), opts),
     "RayAuthToken": lambda opts: RayAuthToken(
         "token", RayAuthTokenArgs(namespace="team", prefix="ray-auth"), opts
@@ -128,6 +151,9 @@ COMPONENTS: Final[Mapping[str, Callable[[pulumi.ResourceOptions], pulumi.Resourc
         "team", RayWorkspaceArgs(spec=workspace_spec()), opts
     ),
     "RayWorkspace": lambda opts: RayWorkspace("team", RayWorkspaceArgs(spec=workspace_spec()), opts),
+    "DashboardGateway": lambda opts: DashboardGateway(
+        "gateway", DashboardGatewayArgs(spec=gateway_spec(), workspaces=(workspace_spec(),)), opts
+    ),
     "KbatchProxy": lambda opts: KbatchProxy("kbatch", kbatch_args(), opts),
 }
 

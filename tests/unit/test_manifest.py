@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from rayfort import RayCluster, RayClusterArgs, RayClusterSpec, Resources, TokenSource, Traffic, WorkerGroup
 from rayfort.ray.headless_service import service_host, service_name
 from rayfort.ray.manifest import Surroundings, head_service, ray_cluster_spec
+from rayfort.ray.ports import RayPorts
 from rayfort.ray.spec import MAX_CLUSTER_NAME
 
 from tests.unit import samples
@@ -172,6 +173,24 @@ def test_every_cluster_has_a_name_of_its_own_in_the_mesh() -> None:
         assert node["template"]["metadata"]["labels"]["service.istio.io/canonical-name"] == "ray"
 
 
+def test_prometheus_finds_ray_s_metrics() -> None:
+    """In a mesh istiod reads them, and puts the port of the merged metrics in their place."""
+    for node in nodes(body(samples.ray_spec(ports=RayPorts(metrics_export=9999)))):
+        assert node["template"]["metadata"]["annotations"] == {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": "9999",
+            "prometheus.io/path": "/metrics",
+        }
+
+
+def test_pods_are_replaced_when_their_istiod_changes() -> None:
+    """KubeRay looks at the template alone; the namespace's label would leave old sidecars where they are."""
+    for node in nodes(body(mesh_revision="1-31-0")):
+        assert node["template"]["metadata"]["labels"]["istio.io/rev"] == "1-31-0"
+    for node in nodes(body()):
+        assert "istio.io/rev" not in node["template"]["metadata"]["labels"]
+
+
 def test_requests_equal_limits() -> None:
     """Ray counts what it was promised: a Pod that is squeezed later fails with its tasks."""
     spec = samples.ray_spec(
@@ -239,6 +258,14 @@ def test_the_longest_name_is_the_limit() -> None:
 
 
 # The component.
+
+
+def test_other_namespaces_do_not_see_the_headless_service() -> None:
+    """The operator's sidecar and gateways would else keep a listener for each port of each team's nodes."""
+    services = make().all("Service")
+    assert [service.inputs["metadata"]["annotations"] for service in services] == [
+        {"networking.istio.io/exportTo": "."}
+    ]
 
 
 def test_token_and_headless_service_precede_the_cluster(preview: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from rayfort import ClusterFacts, IstioMesh, IstioMeshArgs
 from rayfort.chart import Chart
 from rayfort.mesh.istio import istiod_values, mesh_config, sidecars
@@ -56,6 +57,57 @@ def test_istiods_own_ports_take_tls_1_3_only(version: str, arguments: list[str])
     """Before 1.30 istiod ignores the flag, silently: it is not passed, so that nobody trusts it."""
     assert istiod_arguments(version, TlsVersion.TLSV1_3) == arguments
     assert istiod_arguments(version, TlsVersion.TLSV1_2) == []
+
+
+def test_key_exchanges_are_a_setting_of_gateways_and_egress() -> None:
+    """Istio refuses them for sidecars, under meshMTLS."""
+    config = mesh_config(IstioMeshArgs(ecdh_curves=("X25519MLKEM768", "X25519")))
+    assert config["tlsDefaults"]["ecdhCurves"] == ["X25519MLKEM768", "X25519"]
+    assert "ecdhCurves" not in config["meshMTLS"]
+    assert "ecdhCurves" not in mesh_config(IstioMeshArgs())["tlsDefaults"]
+
+
+def test_post_quantum_key_exchange_is_one_setting() -> None:
+    """Istiod hands its own policy to sidecars and gateways."""
+    args = IstioMeshArgs(post_quantum=True, native_sidecars=True)
+    assert istiod_values(args)["env"] == {"ENABLE_NATIVE_SIDECARS": "true", "COMPLIANCE_POLICY": "pqc"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [({"min_tls": "TLSV1_2"}, "leave `minTls` out"), ({"ecdh_curves": ("P-256",)}, "leave `ecdhCurves` out")],
+)
+def test_post_quantum_contradicts_what_is_weaker(settings: dict[str, Any], problem: str) -> None:
+    """Istio's policy would win in silence."""
+    with pytest.raises(ValidationError, match=problem):
+        IstioMeshArgs(post_quantum=True, **settings)
+
+
+def test_istiod_can_keep_to_the_namespaces_of_the_platform() -> None:
+    """Other teams' Services then cost it nothing; the root namespace itself must be among them."""
+    run = make(discovery="labelled")
+    selectors = release(run, "istiod").inputs["values"]["meshConfig"]["discoverySelectors"]
+    assert selectors == [{"matchLabels": {"istio-discovery": "enabled"}}]
+    assert run.one(NAMESPACE_OBJECT).inputs["metadata"]["labels"]["istio-discovery"] == "enabled"
+    assert "discoverySelectors" not in mesh_config(IstioMeshArgs())
+
+
+def test_istiods_plaintext_ports_are_closed(preview: bool) -> None:
+    """Configuration and debug answers would leave on 15010 and 8080 without TLS."""
+    run = make(preview=preview, metrics_namespaces=("monitoring",))
+    policy = run.one("NetworkPolicy")
+    assert policy.inputs["spec"]["podSelector"] == {"matchLabels": {"app": "istiod"}}
+    ingress = policy.inputs["spec"]["ingress"]
+    assert {port["port"] for rule in ingress for port in rule["ports"]} == {15012, 15017, 15014}
+    metrics = next(rule for rule in ingress if rule["ports"][0]["port"] == 15014)
+    names = [peer["namespaceSelector"]["matchLabels"] for peer in metrics["from"]]
+    assert names == [{"kubernetes.io/metadata.name": "monitoring"}]
+
+
+def test_nobody_scrapes_istiod_unless_named() -> None:
+    """15014 is plaintext as well, and has the debug answers."""
+    ingress = make().one("NetworkPolicy").inputs["spec"]["ingress"]
+    assert {port["port"] for rule in ingress for port in rule["ports"]} == {15012, 15017}
 
 
 def test_the_mesh_is_strict(preview: bool) -> None:

@@ -58,6 +58,34 @@ def test_the_plugin_takes_addresses_from_the_pods_network() -> None:
     assert portmap["capabilities"] == {"portMappings": True}
 
 
+def network_list(*further: dict[str, Any]) -> str:
+    found = json.loads(network.plugin_configuration("real-0", "/k", POD_CIDR))
+    return json.dumps({**found, "plugins": [*found["plugins"], *further]})
+
+
+def test_what_istios_agent_put_behind_our_plugins_is_kept() -> None:
+    """An `up` that took the plugin out of the list would let Pods start which nobody redirects."""
+    ours = network.plugin_configuration("real-0", "/k", POD_CIDR)
+    assert network.is_ours(network_list({"type": "istio-cni", "plugin_log_level": "info"}), ours)
+    assert network.is_ours(ours, ours)
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        json.dumps({"plugins": ["calico"]}),
+        network_list({"type": "bandwidth"}),
+        network.plugin_configuration("real-0", "/another", POD_CIDR),
+    ],
+)
+def test_any_other_list_is_written_anew(there: str) -> None:
+    assert not network.is_ours(there, network.plugin_configuration("real-0", "/k", POD_CIDR))
+
+
 def test_a_pod_waits_for_its_policies_where_felix_reports_them() -> None:
     calico = json.loads(network.plugin_configuration("real-0", "/k", POD_CIDR))["plugins"][0]
     assert calico["policy_setup_timeout_seconds"] > 0

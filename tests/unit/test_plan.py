@@ -36,7 +36,7 @@ from cli.plan import to_json
 from cli.recorder import SECRET_TYPE, Registration, record
 from cli.stacks import MASK, load
 from cli.wire import UNKNOWN
-from infra.settings import SettingsError
+from infra.problems import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBECONFIG_TOKEN = "kubeconfig-token-31f7"

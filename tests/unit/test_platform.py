@@ -238,7 +238,7 @@ def test_names_that_the_recipes_fix(stack: Run) -> None:
     assert stack.one("Service", "ray-headless-svc").namespace == team
     assert stack.one("Deployment", "kbatch-proxy").namespace == "batch-system"
     releases = {item.inputs["name"] for item in stack.all(RELEASE)}
-    assert releases - {"kuberay-crds"} == {"istio-base", "istiod", "kuberay-operator"}
+    assert releases - {"kuberay-crds", "istio-cni"} == {"istio-base", "istiod", "kuberay-operator"}
 
 
 def test_tokens_are_exported_as_secrets_only(stack: Run) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from cli.offline import Plan, plan
 from cli.stacks import load
-from infra.settings import Settings, parse
+from infra.reading import parse
+from infra.settings import Settings
 from sandbox.image_source import ImageSource
 from sandbox.platform_images import full_name, images_of
 from sandbox.stack import values
@@ -64,7 +65,8 @@ def test_every_image_that_is_made_is_asked_for(made: Plan, tmp_path: Path) -> No
     """By a manifest of the stack, or by a chart with the stack's values."""
     named = {full_name(image) for each in made.resources for image in containers(each.inputs)}
     istiod = release(made, "istiod")["values"]["global"]
-    charts = {f"{istiod['hub']}/{name}:{istiod['tag']}" for name in ("pilot", "proxyv2")}
+    assert release(made, "istio-cni")["values"]["global"].items() <= istiod.items()
+    charts = {f"{istiod['hub']}/{name}:{istiod['tag']}" for name in ("pilot", "proxyv2", "install-cni")}
     # The operator's chart has no image among its values: its version is the tag.
     assert "image" not in release(made, "kuberay-operator").get("values", {})
     operator = {f"quay.io/kuberay/operator:v{settings(tmp_path).operator.version}"}

@@ -16,7 +16,8 @@ from rayfort.ray.spec import WorkerGroup
 from cli import schema
 from cli.offline import settings_of
 from cli.stacks import load, names
-from infra.settings import Settings, SettingsError
+from infra.problems import SettingsError
+from infra.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA: dict[str, Any] = schema.stack_schema()
@@ -184,6 +185,7 @@ def test_values_may_be_encrypted_exactly_where_they_are_secret() -> None:
     assert found == {
         "ClusterSettings.kubeconfig",
         "NetrcEntry.password",
+        "OpenId.clientSecret",
         "KbatchProxyArgs.hubApiToken",
         "KbatchProxyArgs.jobEnv",
     }

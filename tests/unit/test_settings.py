@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from rayfort.mesh.mtls import MtlsMode
 
-from infra.settings import Settings, SettingsError, decode, parse, weakened
+from infra.problems import SettingsError
+from infra.reading import decode, parse
+from infra.settings import Settings
+from infra.weakened import weakened
 from tests.unit import samples
 
 MINIMAL: dict[str, Any] = {"cluster": {"kubeconfig": samples.kubeconfig(), "context": samples.CONTEXT}}
@@ -133,6 +136,15 @@ def test_settings_never_show_their_secrets() -> None:
             ["mesh.meshConfig"],
         ),
         ({"mesh": {"meshConfig": {"meshMTLS": None}}}, ["mesh.meshConfig"]),
+        (
+            {"mesh": {"meshConfig": {"tlsDefaults": {"minProtocolVersion": "TLSV1_2"}}}},
+            ["mesh.meshConfig"],
+        ),
+        ({"mesh": {"version": "1.29.6"}}, ["mesh.version"]),
+        (
+            {"mesh": {"version": "1.30.3", "canary": {"version": "1.29.6", "revision": "old"}}},
+            ["mesh.canary.version"],
+        ),
         ({"mesh": {"istiodValues": {"meshConfig": "none"}}}, ["mesh.meshConfig"]),
         ({"operator": {"inMesh": False}}, ["operator.inMesh"]),
         (
@@ -179,6 +191,18 @@ def test_every_default_that_is_switched_off_is_said(values: dict[str, Any], keys
     assert all(line.partition(": ")[2] for line in lines)
 
 
+def test_a_workspace_names_a_revision_that_is_there() -> None:
+    """Its Pods would start without sidecars, in plaintext, and a STRICT mesh would not answer them."""
+    mesh = {"version": "1.30.3", "revision": "1-30-3", "canary": {"version": "1.31.0", "revision": "1-31-0"}}
+    for known in ("1-30-3", "1-31-0"):
+        assert settings(mesh=mesh, workspaces=[{"name": "a", "revision": known}])
+    with pytest.raises(SettingsError) as caught:
+        settings(mesh=mesh, workspaces=[{"name": "a"}, {"name": "b", "revision": "1-29-0"}])
+    (problem,) = caught.value.problems
+    assert problem.key == "rayfort:workspaces[1].revision"
+    assert "1-30-3, 1-31-0" in problem.text
+
+
 def test_a_pod_spec_that_only_adds_is_no_weakening() -> None:
     """A warning that is always there is read by nobody."""
     clusters = [{"name": "ray", "head": {"podSpec": {"volumes": [], "priorityClassName": "high"}}}]
@@ -188,5 +212,7 @@ def test_a_pod_spec_that_only_adds_is_no_weakening() -> None:
 def test_the_json_schema_names_every_setting() -> None:
     """Editors complete what the program takes."""
     schema = Settings.model_json_schema()
-    assert set(schema["properties"]) == {"cluster", "mesh", "operator", "workspaces", "kbatch", "rayImage"}
+    assert set(schema["properties"]) == {
+        *("cluster", "mesh", "gateway", "observability", "operator", "workspaces", "kbatch", "rayImage")
+    }
     assert schema["additionalProperties"] is False

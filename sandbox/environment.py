@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from infra.settings import parse
+from infra.reading import parse
 from sandbox import engine, image_source, needs, node_kind, ray_status
 from sandbox.cluster_network import CLUSTER_DOMAIN, SERVICE_CIDR
 from sandbox.control_plane import ControlPlane, ProcessStatus
@@ -236,9 +236,9 @@ class Environment:
     def _write_charts(self, assets: Mapping[str, Path]) -> None:
         """The charts that the stack file names, where no chart repository can be reached."""
         charts = self.state / "charts"
-        for name, asset in (("base", "istio-base-chart"), ("istiod", "istio-istiod-chart")):
+        for name in ("base", "istiod", "cni", "gateway"):
             if not (charts / name).exists():
-                shutil.copytree(assets[asset], charts / name)
+                shutil.copytree(assets[f"istio-{name}-chart"], charts / name)
         operator = self._toolchain.find("ray-operator")
         if operator is None:
             raise SandboxError("The KubeRay operator vanished from the tool cache. Run the command again.")

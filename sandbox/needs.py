@@ -22,7 +22,10 @@ _TOOLS: Final = {
     NodeKind.SIMULATED: (*_EVERYWHERE, services.SIMULATOR, "pilot-discovery"),
     NodeKind.REAL: (*_EVERYWHERE, daemons.KUBELET, "kubeadm", daemons.FELIX, "calico"),
 }
-_CHARTS: Final = ("istio-base-chart", "istio-istiod-chart", "kuberay-crds", "kuberay-rbac")
+_CHARTS: Final = (
+    *("istio-base-chart", "istio-istiod-chart", "istio-cni-chart", "istio-gateway-chart"),
+    *("kuberay-crds", "kuberay-rbac"),
+)
 _ASSETS: Final = {
     NodeKind.SIMULATED: (*_CHARTS, "kwok-pod-stages", "kwok-node-stages"),
     NodeKind.REAL: (*_CHARTS, "calico-definitions", "local-path-manifest"),

@@ -16,7 +16,10 @@ def images_of(settings: Settings) -> tuple[Image, ...]:
 def _images(settings: Settings) -> Iterator[Image]:
     if mesh := settings.istio:
         tag = mesh.tag or mesh.version
-        for image, name in ((catalog.istio_pilot(tag), "pilot"), (catalog.istio_proxy(tag), "proxyv2")):
+        images = [(catalog.istio_pilot(tag), "pilot"), (catalog.istio_proxy(tag), "proxyv2")]
+        if settings.cluster.facts.istio_cni and mesh.cni.install:
+            images.append((catalog.istio_cni(tag), "install-cni"))
+        for image, name in images:
             yield _named(image, mesh.hub and f"{mesh.hub}/{name}:{tag}")
     operator = settings.operator
     tag = operator.image_tag or f"v{operator.version}"

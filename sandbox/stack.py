@@ -15,6 +15,7 @@ from infra import program
 from sandbox.endpoints import Endpoints, LocalEndpoints
 from sandbox.engine import Engine
 from sandbox.image_source import ImageSource
+from sandbox.node.config import CNI_BINARIES
 from sandbox.processes import write_private
 
 PROJECT: Final = "rayfort"
@@ -228,11 +229,14 @@ def _read_stack_file(root: Path) -> dict[str, Any]:
 def _live_values(local: LocalEndpoints | None, images: ImageSource) -> dict[str, Any]:
     """What depends on how the sandbox runs."""
     if local is None:
-        enforced = {"cluster": {"facts": {"networkPolicy": True}}}
-        if images is ImageSource.REGISTRY:
-            return enforced
-        # Istio's own statistics are a part of Istio's build of Envoy; images made here have the plain one.
-        return {**enforced, "mesh": {"istiodValues": {"telemetry": {"enabled": False}}}}
+        # The plugin's agent would repair Pods by what it finds in the processes of the machine, among which
+        # are those of any other sandbox: here it deletes them, and they are made anew.
+        repair = {"repair": {"repairPods": False, "deletePods": True}}
+        mesh: dict[str, Any] = {"cni": {"binDirectory": CNI_BINARIES, "values": repair}}
+        if images is ImageSource.LOCAL:
+            # Istio's own statistics are a part of Istio's build of Envoy; images made here have a plain one.
+            mesh["istiodValues"] = {"telemetry": {"enabled": False}}
+        return {"cluster": {"facts": {"networkPolicy": True}}, "mesh": mesh}
     # istiod is a process of this machine: the API server finds its webhooks by URL.
     validation = {"base": {"validationURL": local.validation_url}}
     injection = {"istiodRemote": {"injectionURL": local.injection_url}}

@@ -12,7 +12,7 @@ from rayfort import versions
 
 from sandbox.node.config import PAUSE_IMAGE
 from sandbox.node.storage import HELPER_IMAGE, PROVISIONER_IMAGE
-from sandbox.tools.catalog import CATALOG, COREDNS, KUBERNETES
+from sandbox.tools.catalog import CATALOG, COREDNS, KUBERNETES, OTELCOL
 
 REQUIREMENTS: Final = Path(__file__).with_name("requirements")
 
@@ -198,6 +198,7 @@ def every_image() -> tuple[Image, ...]:
         ray(versions.RAY),
         istio_pilot(versions.ISTIO),
         istio_proxy(versions.ISTIO),
+        istio_cni(versions.ISTIO),
         kuberay_operator(versions.KUBERAY),
         kbatch_proxy(),
     )
@@ -322,6 +323,31 @@ def istio_proxy(version: str) -> Image:
         ),
         Config((program,), env={"PATH": _PATH}),
         BASE,
+    )
+
+
+def istio_cni(version: str) -> Image:
+    """What puts Istio's CNI plugin onto the node, with the plugin where it looks for it.
+
+    Args:
+        version: the tag; the programs are those of the sandbox's tools.
+    """
+    program, directory = "/usr/local/bin/install-cni", "/opt/cni/bin"
+    return Image(
+        f"docker.io/istio/install-cni:{version}",
+        (ToolFile("install-cni", program), ToolFile("istio-cni", f"{directory}/istio-cni")),
+        Config(cmd=(program,), env={"PATH": _PATH}, workdir=directory),
+        BASE,
+    )
+
+
+def collector() -> Image:
+    """An OpenTelemetry collector that prints the traces it gets, for tests."""
+    program = "/otelcol"
+    return Image(
+        f"docker.io/otel/opentelemetry-collector:{CATALOG.pin(OTELCOL).version.removeprefix('v')}",
+        (*_LITTLE, ToolFile("otelcol", program)),
+        Config((program,), env={"PATH": _PATH}, user=f"{_NOBODY}:{_NOBODY}"),
     )
 
 

@@ -28,6 +28,7 @@ FELIX: Final = Subject("calico-node")
 PLUGIN: Final = Subject("calico-cni")
 
 GATEWAY: Final = "169.254.1.1"
+ISTIO_PLUGIN: Final = "istio-cni"
 HEALTH_PORT: Final = 9099
 READINESS_PATH: Final = "/readiness"  # 200 once every policy is in the kernel
 # Where Felix tells the plugin which Pods' policies are in the kernel; has to exist before Felix starts.
@@ -74,6 +75,24 @@ def plugin_configuration(node: str, kubeconfig: str, pod_cidr: str) -> str:
         {"type": "portmap", "snat": True, "capabilities": {"portMappings": True}},
     ]
     return json.dumps({"cniVersion": "0.3.1", "name": "k8s-pod-network", "plugins": plugins}, indent=2) + "\n"
+
+
+def is_ours(text: str, ours: str) -> bool:
+    """Whether a CNI network list is the one that we wrote, with or without Istio's plugin behind it.
+
+    Its agent puts the plugin there, and takes it away when it is uninstalled. A list without it would let
+    Pods start which nobody redirects.
+
+    Args:
+        text: the list as it is.
+        ours: the list that we would write.
+    """
+    try:
+        found = json.loads(text)
+        plugins = [each for each in found["plugins"] if each["type"] != ISTIO_PLUGIN]
+        return bool({**found, "plugins": plugins} == json.loads(ours))
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def felix_environment(node: str, address: str, kubeconfig: str) -> Mapping[str, str]:

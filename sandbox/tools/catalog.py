@@ -220,11 +220,21 @@ CRANE = Module(
     disk_gb=0.3,
     variables=_stamp("github.com/google/go-containerregistry/cmd/crane/cmd.Version"),
 )
+# A collector is put together from modules, by a program that OpenTelemetry's own builder writes: it lies
+# beside this go.mod, with the builder's settings.
+OTELCOL = Module(folder="otelcol", path="go.opentelemetry.io/collector/otelcol", disk_gb=0.8)
+# A Go module in name only: it holds charts.
+PROMETHEUS_CHARTS = Module(
+    folder="prometheus-charts", path="github.com/prometheus-community/helm-charts", disk_gb=0.1
+)
 
 
 def _kubernetes_tool(name: str, accepts: Rule = same_minor) -> Tool:
     return Tool(name, KUBERNETES, f"k8s.io/kubernetes/cmd/{name}", ("--version",), accepts)
 
+
+# Istio's own, of all that runs on nodes.
+_ISTIO_AGENT_TAGS = ("agent", "disable_pgv", "grpcnotrace", "retrynotrace")
 
 _TOOLS = (
     Tool("pulumi", PULUMI, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", ("version",), not_older),
@@ -255,8 +265,10 @@ _TOOLS = (
         ("version", "--short"),
         never,
         reports=_istio_version,
-        tags=("agent", "disable_pgv", "grpcnotrace", "retrynotrace"),
+        tags=_ISTIO_AGENT_TAGS,
     ),
+    Tool("install-cni", ISTIO, "istio.io/istio/cni/cmd/install-cni", (), never, tags=_ISTIO_AGENT_TAGS),
+    Tool("istio-cni", ISTIO, "istio.io/istio/cni/cmd/istio-cni", (), never, tags=_ISTIO_AGENT_TAGS),
     Tool(
         "calico-felix",
         CALICO,
@@ -279,6 +291,7 @@ _TOOLS = (
         ("-version",),
         never,
     ),
+    Tool("otelcol", OTELCOL, "rayfort.local/tools/otelcol", ("--version",), never),
     Tool(
         "crane",
         CRANE,
@@ -302,6 +315,7 @@ _CALICO_KINDS = (
 _ASSETS = (
     Asset("istio-base-chart", ISTIO, "manifests/charts/base", ("**/*",)),
     Asset("istio-istiod-chart", ISTIO, "manifests/charts/istio-control/istio-discovery", ("**/*",)),
+    Asset("istio-cni-chart", ISTIO, "manifests/charts/istio-cni", ("**/*",)),
     # What Envoy starts from, made for Istio's build of it and good for any other.
     Asset("istio-envoy-bootstrap", ISTIO, "tools/packaging/common", ("envoy_bootstrap.json",)),
     Asset("istio-gateway-chart", ISTIO, "manifests/charts/gateway", ("**/*",)),
@@ -317,6 +331,19 @@ _ASSETS = (
         tuple(f"*_{kind}.yaml" for kind in _CALICO_KINDS),
     ),
     Asset("local-path-manifest", LOCAL_PATH, "deploy", ("local-path-storage.yaml",)),
+    # With the definitions of its parts, which Helm wants to see even where they are switched off.
+    Asset(
+        "prometheus-chart",
+        PROMETHEUS_CHARTS,
+        "charts",
+        (
+            "prometheus/**/*",
+            "alertmanager/Chart.yaml",
+            "kube-state-metrics/Chart.yaml",
+            "prometheus-node-exporter/Chart.yaml",
+            "prometheus-pushgateway/Chart.yaml",
+        ),
+    ),
     Asset("kwok-pod-stages", KWOK, "kustomize/stage/pod/fast", ("pod-*.yaml",)),
     Asset("kwok-node-stages", KWOK, "kustomize/stage/node/fast", ("node-*.yaml",)),
 )

@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
+from cli.bench import app as bench
 from sandbox.image_source import ImageSource
 from sandbox.node_kind import NodeKind
 
@@ -33,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(bench, name="bench")
 out = Console(soft_wrap=True)
 T = TypeVar("T")
 
@@ -301,7 +303,7 @@ def _fail(message: str, code: int = EXIT_FAILED) -> None:
 def main() -> None:
     """Run the command line; every expected failure is one message without a traceback."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    from infra.settings import SettingsError
+    from infra.problems import SettingsError
     from sandbox.errors import EXPECTED
 
     try:

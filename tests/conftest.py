@@ -6,7 +6,7 @@ import pytest
 
 from sandbox import needs
 from sandbox.host import why_not_real
-from sandbox.images.catalog import collector, every_image
+from sandbox.images.catalog import every_image
 from sandbox.node_kind import NodeKind
 from sandbox.progress import Progress
 from sandbox.toolchain import Toolchain
@@ -46,7 +46,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     tools: set[str] = set()
     for item in session.items:
         if item.get_closest_marker("real") and not item.get_closest_marker("skip"):
-            tools |= set(needs.tools(NodeKind.REAL, (*every_image(), collector())))
+            tools |= set(needs.tools(NodeKind.REAL, every_image()))
         elif item.get_closest_marker("sandbox"):
             tools |= set(needs.tools(NodeKind.SIMULATED, ()))
     if tools:

@@ -15,6 +15,7 @@ from tests.e2e import machine
 from tests.e2e.sandbox import REUSE, Sandbox
 
 HERE = Path(__file__).parent
+FIRST = "test_upgrade.py"  # its second istiod has no room on the node beside the lab of the others
 LAST = "test_lifecycle.py"  # it ends the sandbox
 
 
@@ -23,7 +24,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.timeout(2400))
     # After all others, which would share the machine with the sandbox otherwise.
-    items.sort(key=lambda item: (HERE in item.path.parents, item.path.name == LAST))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> tuple[bool, bool, bool]:
+    name = item.path.name
+    return HERE in item.path.parents, name != FIRST, name == LAST
 
 
 @pytest.fixture(scope="session")

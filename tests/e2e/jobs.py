@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 DASHBOARD = 8265
@@ -11,21 +12,7 @@ TASKS = 5000
 RESULT = "RESULT "
 
 # The seed's: one task for each number. Each also says where it ran.
-MANY_TASKS = f"""
-import json, ray
-ray.init(log_to_driver=False)
-
-@ray.remote
-def echo(number):
-    return number, ray.get_runtime_context().get_node_id()
-
-done = ray.get([echo.remote(number) for number in range({TASKS})])
-print("{RESULT}" + json.dumps({{
-    "sum": sum(number for number, _ in done),
-    "ran_on": sorted({{node for _, node in done}}),
-    "alive": sorted(node["NodeID"] for node in ray.nodes() if node["Alive"]),
-}}))
-"""
+MANY_TASKS = Path(__file__).resolve().parents[2].joinpath("examples", "traffic.py").read_text()
 
 # On every node: take a marked object from the driver, and give one back.
 MOVED_BYTES = 8_000_000

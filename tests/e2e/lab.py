@@ -1,7 +1,8 @@
 """A second workspace, with a Ray cluster of each traffic mode and a private file server next to it.
 
 Its sidecars count TLS by version, and its nodes trust the file server's authority. Only the cluster `l4`
-mounts the workspace's netrc Secret. A client of another namespace is let in by name.
+mounts the workspace's netrc Secret. A client of another namespace is let in by name, and a gateway exposes
+the dashboards.
 """
 
 from __future__ import annotations
@@ -10,12 +11,10 @@ import json
 import re
 import secrets
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tests.e2e.sandbox import ROOT, Done, Sandbox
+from tests.e2e import front_door
+from tests.e2e.sandbox import Done, Sandbox, stack_file
 
 NAMESPACE = "lab"
 L4, L7 = "l4", "l7"
@@ -62,16 +61,17 @@ def _cluster(name: str, *, netrc: bool) -> dict[str, Any]:
 def ensure(sandbox: Sandbox) -> None:
     """Have the workspace in the sandbox, beside what the stack file lists."""
     found = sandbox.kubectl("-n", NAMESPACE, "get", "rayclusters", L4, L7, "-o", "json")
-    if found.ok:
+    if found.ok and front_door.stands(sandbox):
         states = [each.get("status", {}).get("state") for each in json.loads(found.output)["items"]]
         if states == ["ready", "ready"]:
             return
-    sandbox.up({"workspaces": [*_listed(), workspace(secrets.token_urlsafe(24))]})
+    exposed = front_door.settings(sandbox, NAMESPACE, L4, L7)
+    sandbox.up({"workspaces": [*listed(), workspace(secrets.token_urlsafe(24))], "gateway": exposed})
 
 
-def _listed() -> list[Any]:
-    stack = yaml.safe_load(Path(ROOT, "stacks", "Pulumi.sandbox.yaml").read_text())
-    return list(stack["config"]["rayfort:workspaces"])
+def listed() -> list[Any]:
+    """The workspaces of the stack file."""
+    return list(stack_file()["rayfort:workspaces"])
 
 
 def password(sandbox: Sandbox) -> str:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rayfort import pod_security
+from rayfort.ray.manifest import RAY_GID, RAY_UID
 
 from sandbox.environment import Environment, Report
 from sandbox.node_kind import NodeKind
@@ -171,6 +173,7 @@ class Sandbox:
             "image": self.image(image),
             "command": ["sleep", "infinity"],
             "resources": {"requests": little},
+            "securityContext": pod_security.container_security_context(),
         }
         return {
             "apiVersion": "v1",
@@ -189,6 +192,7 @@ class Sandbox:
                 "terminationGracePeriodSeconds": 1,
                 "automountServiceAccountToken": False,
                 "enableServiceLinks": False,
+                "securityContext": pod_security.pod_security_context(RAY_UID, RAY_GID),
                 **spec,
             },
         }
@@ -213,6 +217,12 @@ class Sandbox:
             yield
         finally:
             self.delete(*manifests)
+
+
+def stack_file() -> dict[str, Any]:
+    """What the sandbox's stack file says, by key."""
+    stack = yaml.safe_load(Path(ROOT, "stacks", "Pulumi.sandbox.yaml").read_text())
+    return dict(stack["config"])
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], stdin: str | None, seconds: float) -> Done:

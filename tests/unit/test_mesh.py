@@ -134,6 +134,7 @@ def test_traces_have_a_provider_and_a_telemetry(preview: bool) -> None:
         }
     ]
     assert config["enableTracing"] is True
+    assert config["defaultConfig"] == {"tracingServiceName": "CANONICAL_NAME_AND_NAMESPACE"}
     telemetry = run.one("Telemetry")
     assert telemetry.inputs["spec"] == {
         "tracing": [{"providers": [{"name": "jaeger"}], "randomSamplingPercentage": 100}]

@@ -191,6 +191,8 @@ def mesh_config(args: IstioMeshArgs) -> JsonObject:
         config["discoverySelectors"] = [{"matchLabels": membership.DISCOVERED}]
     if args.tracing:
         config["enableTracing"] = True
+        # By the canonical name, which tells Ray clusters apart: by labels they are all called "kuberay".
+        config["defaultConfig"] = {"tracingServiceName": "CANONICAL_NAME_AND_NAMESPACE"}
         config["extensionProviders"] = [extension_provider(args.tracing)]
     return merge(config, args.mesh_config)
 

@@ -11,7 +11,7 @@ from rayfort.network import reaches_metadata
 from rayfort.pod_security import PodSecurity
 from rayfort.workspace import WorkspaceSpec
 
-from infra.pod_settings import LOOSE, pod_settings
+from infra.pod_settings import LOOSE, past_the_sidecar, pod_settings
 from infra.problems import NAMESPACE, Problem
 from infra.settings import Settings
 
@@ -99,3 +99,5 @@ def _weakened_workspace(where: str, workspace: WorkspaceSpec) -> Iterator[Proble
             yield Problem(f"{where}.egress.cidrs", f"{cidr}: Pods reach the cloud's metadata server")
     for key in pod_settings(workspace, LOOSE):
         yield Problem(f"{where}.{key}", "laid over the Pod's hardening")
+    for key in past_the_sidecar(workspace):
+        yield Problem(f"{where}.{key}", "traffic goes past the sidecar, without mTLS and policies")

@@ -180,6 +180,33 @@ def test_settings_never_show_their_secrets() -> None:
                 "workspaces[0].clusters[0].workerGroups[0].podSpec.securityContext",
             ],
         ),
+        (
+            {
+                "workspaces": [
+                    {
+                        "name": "a",
+                        "clusters": [
+                            {
+                                "name": "ray",
+                                "head": {
+                                    "annotations": {
+                                        "sidecar.istio.io/proxyCPU": "10m",
+                                        "traffic.sidecar.istio.io/excludeInboundPorts": "8265",
+                                    }
+                                },
+                                "workerGroups": [
+                                    {"name": "w", "labels": {"sidecar.istio.io/inject": "false"}}
+                                ],
+                            }
+                        ],
+                    }
+                ]
+            },
+            [
+                "workspaces[0].clusters[0].head.annotations.traffic.sidecar.istio.io/excludeInboundPorts",
+                "workspaces[0].clusters[0].workerGroups[0].labels.sidecar.istio.io/inject",
+            ],
+        ),
         ({"kbatch": {"inMesh": False, "cronJobs": True}}, ["kbatch.inMesh", "kbatch.cronJobs"]),
         ({"mesh": {"enabled": False}, "kbatch": {"inMesh": False}}, ["mesh.enabled"]),
     ],

@@ -18,7 +18,8 @@ from sandbox.processes import SandboxError
 # Istio chooses native sidecars only if every kubelet says that it can run them (1.33 or later).
 KUBELET_VERSION: Final = "v1.36.3"
 NODE_NAMES: Final = ("simulated-0", "simulated-1")
-_CAPACITY: Final = {"cpu": "32", "memory": "128Gi", "pods": "500", "ephemeral-storage": "1Ti"}
+# Room for that many Ray nodes with their sidecars.
+_CAPACITY: Final = {"cpu": "256", "memory": "1Ti", "pods": "500", "ephemeral-storage": "1Ti"}
 
 _READY: Final = '.status.conditions.[] | select( .type == "Ready" ) | .status'
 

@@ -91,8 +91,8 @@ def test_it_is_ready_and_so_are_its_nodes(running: ControlPlane, api: KubeApi) -
         assert conditions["Ready"] == "True"
         assert node["status"]["nodeInfo"]["kubeletVersion"] == "v1.36.3"
         assert node["status"]["allocatable"] == {
-            "cpu": "32",
-            "memory": "128Gi",
+            "cpu": "256",
+            "memory": "1Ti",
             "pods": "500",
             "ephemeral-storage": "1Ti",
         }

@@ -194,14 +194,15 @@ class MeshObservability(Component):
                     opts=self.child(depends_on=self._fence),
                 )
             )
-        signing_secret = pulumi.Output.unsecret(secret.metadata.name)
+        name_of_secret = pulumi.Output.unsecret(secret.metadata.name)
+        signing_key = pulumi.Output.concat("secret:", name_of_secret, ":", kiali.SIGNING_KEY)
         return release(
             self,
             f"{name}-kiali",
             spec.kiali.chart_source,
             release_name=kiali.NAME,
             namespace=spec.namespace,
-            values=kiali.values(spec.kiali, around, signing_secret),
+            values=kiali.values(spec.kiali, around, signing_key),
             timeout_seconds=spec.timeout_seconds,
             depends_on=needed,
         )

@@ -86,13 +86,13 @@ class KialiArgs(Model):
         )
 
 
-def values(args: KialiArgs, around: Surroundings, signing_secret: pulumi.Input[str]) -> JsonObject:
+def values(args: KialiArgs, around: Surroundings, signing_key: pulumi.Input[str]) -> JsonObject:
     """The values of its chart.
 
     Args:
         args: the settings.
         around: what it is put into.
-        signing_secret: the name of the Secret with the key that signs sessions.
+        signing_key: where the key that signs sessions is: ``secret:<Secret>:<key>``.
     """
     namespaces = {"key": labels.NAMESPACE_NAME, "operator": "In", "values": list(around.watched)}
     deployment: JsonObject = {
@@ -133,7 +133,7 @@ def values(args: KialiArgs, around: Surroundings, signing_secret: pulumi.Input[s
         },
         # What jobs print is their team's business: no right to read logs.
         "kiali_feature_flags": {"disabled_features": ["logs-tab"]},
-        "login_token": {"signing_key": pulumi.Output.concat("secret:", signing_secret, ":", SIGNING_KEY)},
+        "login_token": {"signing_key": signing_key},
     }
     return merge(computed, args.values)
 

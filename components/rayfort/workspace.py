@@ -1,13 +1,13 @@
 """One team's fenced namespace with its Ray clusters."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final, cast
+from typing import Final
 
 import pulumi
 import pulumi_kubernetes as k8s
 from pydantic import field_validator, model_validator
 
-from rayfort import labels, network, pod_security, versions
+from rayfort import fence, labels, network, pod_security, versions
 from rayfort.component import Component, meta
 from rayfort.facts import ClusterFacts
 from rayfort.mesh import authorization, istio, membership, mtls, scope
@@ -150,7 +150,7 @@ class RayWorkspaceArgs(Model):
     mesh: bool = True
     mesh_namespace: DnsLabel = istio.NAMESPACE
     mesh_revision: Revision | None = None
-    trust_domain: DnsName = "cluster.local"
+    trust_domain: DnsName = authorization.TRUST_DOMAIN
     image_repository: ImageRepository = versions.RAY_IMAGE
     tracing: Tracing | None = None
     gateway: Client | None = None
@@ -353,9 +353,10 @@ class RayWorkspace(Component):
         super().__init__(name, {"namespace": spec.namespace_name, "mtls": spec.mtls.value}, opts)
         self.namespace = spec.namespace_name
         self._inside = [namespace or WorkspaceNamespace(name, args, self.child())]
-        fence = [
-            *self._network(name, args),
-            *(self._mesh(name, args) if args.mesh else []),
+        prefix, policies = f"{name}.", mesh_policies(args) if args.mesh else ()
+        fenced = [
+            *fence.network_policies(self, prefix, self.namespace, network_policies(args), self._inside),
+            *fence.mesh_objects(self, prefix, self.namespace, policies, self._inside),
             *self._quota(name, spec),
         ]
         netrc = None
@@ -379,35 +380,11 @@ class RayWorkspace(Component):
                     worker_service_account=self._account(name, cluster, NodeRole.WORKER),
                     mesh_revision=args.revision,
                 ),
-                opts=self.child(depends_on=fence),
+                opts=self.child(depends_on=fenced),
             )
             for cluster in spec.clusters
         }
         self.register_outputs({"namespace": self.namespace})
-
-    def _network(self, name: str, args: RayWorkspaceArgs) -> list[pulumi.Resource]:
-        return [
-            k8s.networking.v1.NetworkPolicy(
-                f"{name}.{policy}",
-                metadata=meta(policy, self.namespace),
-                spec=cast("k8s.networking.v1.NetworkPolicySpecArgsDict", body),
-                opts=self.child(depends_on=self._inside),
-            )
-            for policy, body in network_policies(args)
-        ]
-
-    def _mesh(self, name: str, args: RayWorkspaceArgs) -> list[pulumi.Resource]:
-        return [
-            k8s.apiextensions.CustomResource(
-                f"{name}.{policy}",
-                api_version=api_version,
-                kind=kind,
-                metadata=meta(policy, self.namespace),
-                spec=body,
-                opts=self.child(depends_on=self._inside),
-            )
-            for api_version, kind, policy, body in mesh_policies(args)
-        ]
 
     def _quota(self, name: str, spec: WorkspaceSpec) -> list[pulumi.Resource]:
         if not spec.quota:

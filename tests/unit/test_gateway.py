@@ -73,7 +73,7 @@ def make(*, preview: bool = False, **settings: Any) -> Run:
 
 
 def policies(**settings: Any) -> dict[tuple[str, str], Any]:
-    return {(kind, name): spec for kind, name, spec in mesh_policies(arguments(**settings))}
+    return {(kind, name): spec for _, kind, name, spec in mesh_policies(arguments(**settings))}
 
 
 def network(**settings: Any) -> dict[str, Any]:
@@ -91,7 +91,9 @@ def allowed(**settings: Any) -> list[Any]:
 
 
 def door(**settings: Any) -> Any:
-    (server,) = next(spec for kind, _, spec in doors(arguments(**settings)) if kind == "Gateway")["servers"]
+    (server,) = next(spec for _, kind, _, spec in doors(arguments(**settings)) if kind == "Gateway")[
+        "servers"
+    ]
     return server
 
 
@@ -134,7 +136,7 @@ def test_policies_and_door_are_of_the_gateways_own_pods() -> None:
     assert gateway_values(args)["labels"] == labels
     for (kind, _), spec in policies().items():
         assert spec.get("selector", {"matchLabels": labels}) == {"matchLabels": labels}, kind
-    assert next(spec for kind, _, spec in doors(args) if kind == "Gateway")["selector"] == labels
+    assert next(spec for _, kind, _, spec in doors(args) if kind == "Gateway")["selector"] == labels
 
 
 def test_claims_of_the_gateway_and_of_the_host_are_both_asked_for() -> None:
@@ -360,7 +362,7 @@ def test_only_the_gateways_namespace_says_where_hosts_lead() -> None:
     made = list(doors(arguments()))
     assert door()["hosts"] == ["./ray-team.ray.example.com"]
     assert door(iap=IAP)["hosts"] == ["./*"]
-    (service,) = [spec for kind, _, spec in made if kind == "VirtualService"]
+    (service,) = [spec for _, kind, _, spec in made if kind == "VirtualService"]
     assert service["exportTo"] == ["."]
     assert service["gateways"] == ["dashboard-gateway"]
 
@@ -371,7 +373,7 @@ def test_a_host_leads_to_the_dashboard_and_a_job_is_handed_in_once() -> None:
         namespace="ray-team", clusters=(samples.ray_spec(ports=RayPorts(dashboard=8266)),)
     )
     args = arguments((spec,), facts=ClusterFacts(cluster_domain="corp.example"))
-    (service,) = [spec for kind, _, spec in doors(args) if kind == "VirtualService"]
+    (service,) = [spec for _, kind, _, spec in doors(args) if kind == "VirtualService"]
     assert service["hosts"] == ["ray-team.ray.example.com"]
     assert service["http"] == [
         {
@@ -399,7 +401,7 @@ def test_no_two_routes_have_one_name() -> None:
         {"workspace": "c", "cluster": "a-b", "host": "one.example.com"},
         {"workspace": "b-c", "cluster": "a", "host": "two.example.com"},
     ]
-    names = [name for _, name, _ in doors(arguments(workspaces, expose=expose))]
+    names = [name for _, _, name, _ in doors(arguments(workspaces, expose=expose))]
     assert len(names) == len(set(names)) == 3
     same = [{**item, "host": None} for item in expose]
     with pytest.raises(ValidationError, match=r"expose\[1\]: host a-b-c\.ray\.example\.com already leads"):

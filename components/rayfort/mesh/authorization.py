@@ -13,6 +13,8 @@ from rayfort.model import JsonObject
 from rayfort.ray.ports import NodeRole, Peer, RayPorts, ports_for
 
 ALLOW_NOTHING: Final = "allow-nothing"
+# Istio's default, whatever the cluster's DNS zone is.
+TRUST_DOMAIN: Final = "cluster.local"
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """An Istio gateway that exposes dashboards of Ray clusters: TLS 1.3, and nobody without a login."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final, cast
+from typing import Final
 
 import pulumi
 import pulumi_kubernetes as k8s
 from pydantic import Field, field_validator, model_validator
 
-from rayfort import pod_security, versions
+from rayfort import fence, pod_security, versions
 from rayfort.chart import Chart
 from rayfort.component import Component, meta
 from rayfort.facts import ClusterFacts
@@ -213,13 +213,23 @@ def gateway_values(args: DashboardGatewayArgs) -> JsonObject:
     return merge(values, spec.values)
 
 
-def mesh_policies(args: DashboardGatewayArgs) -> Iterator[tuple[str, str, JsonObject]]:
-    """Kind, name and spec of the policies that stand before the gateway does: nobody without a login."""
+def mesh_policies(args: DashboardGatewayArgs) -> Iterator[tuple[str, str, str, JsonObject]]:
+    """API version, kind, name and spec of the policies that stand before the gateway does."""
     spec = args.spec
     hosts = [(route.host, [spec.claims, route.claims]) for route in args.routes]
-    yield "AuthorizationPolicy", authorization.ALLOW_NOTHING, authorization.allow_nothing_spec()
-    yield "RequestAuthentication", LOGIN, gateway_login.request_authentication_spec(SELECTOR, spec.login)
-    yield "AuthorizationPolicy", LOGIN, gateway_login.authorization_spec(SELECTOR, spec.login, hosts)
+    yield SECURITY_API, "AuthorizationPolicy", authorization.ALLOW_NOTHING, authorization.allow_nothing_spec()
+    yield (
+        SECURITY_API,
+        "RequestAuthentication",
+        LOGIN,
+        gateway_login.request_authentication_spec(SELECTOR, spec.login),
+    )
+    yield (
+        SECURITY_API,
+        "AuthorizationPolicy",
+        LOGIN,
+        gateway_login.authorization_spec(SELECTOR, spec.login, hosts),
+    )
 
 
 def network_policies(args: DashboardGatewayArgs) -> Iterator[tuple[str, JsonObject]]:
@@ -230,16 +240,21 @@ def network_policies(args: DashboardGatewayArgs) -> Iterator[tuple[str, JsonObje
     )
 
 
-def doors(args: DashboardGatewayArgs) -> Iterator[tuple[str, str, JsonObject]]:
-    """Kind, name and spec of the Gateway and of a VirtualService for each host."""
+def doors(args: DashboardGatewayArgs) -> Iterator[tuple[str, str, str, JsonObject]]:
+    """API version, kind, name and spec of the Gateway and of a VirtualService for each host."""
     # Google's load balancers name no host in the TLS handshake; whatever it is, the policies look at it.
     hosts = ["*"] if args.spec.iap else [route.host for route in args.routes]
-    yield "Gateway", GATEWAY, gateway_routes.gateway_spec(SELECTOR, args.spec.tls, hosts)
+    yield NETWORKING_API, "Gateway", GATEWAY, gateway_routes.gateway_spec(SELECTOR, args.spec.tls, hosts)
     for route in args.routes:
         # Neither part holds a dot, so that no two routes give the same name.
         name = f"{route.workspace}.{route.cluster}"
         domain = args.facts.cluster_domain
-        yield "VirtualService", name, gateway_routes.virtual_service_spec(GATEWAY, route, domain)
+        yield (
+            NETWORKING_API,
+            "VirtualService",
+            name,
+            gateway_routes.virtual_service_spec(GATEWAY, route, domain),
+        )
 
 
 class DashboardGateway(Component):
@@ -265,24 +280,15 @@ class DashboardGateway(Component):
         spec, domain = args.spec, args.facts.cluster_domain
         routes = args.routes
         super().__init__(name, {"namespace": spec.namespace, "hosts": [route.host for route in routes]}, opts)
-        self._name = name
         self.namespace, self.header = spec.namespace, spec.login.header
         before: list[pulumi.Resource] = []
         if spec.create_namespace:
             metadata = meta(spec.namespace, extra_labels=namespace_labels(args))
             before.append(k8s.core.v1.Namespace(name, metadata=metadata, opts=self.child()))
-        fence: list[pulumi.Resource] = [
-            k8s.networking.v1.NetworkPolicy(
-                f"{name}.{policy}",
-                metadata=meta(policy, spec.namespace),
-                spec=cast("k8s.networking.v1.NetworkPolicySpecArgsDict", body),
-                opts=self.child(depends_on=before),
-            )
-            for policy, body in network_policies(args)
-        ]
-        fence += [
-            self._object(SECURITY_API, kind, policy, body, before)
-            for kind, policy, body in mesh_policies(args)
+        prefix = f"{name}."
+        fenced = [
+            *fence.network_policies(self, prefix, spec.namespace, network_policies(args), before),
+            *fence.mesh_objects(self, prefix, spec.namespace, mesh_policies(args), before),
         ]
         installed = release(
             self,
@@ -292,11 +298,9 @@ class DashboardGateway(Component):
             namespace=spec.namespace,
             values=gateway_values(args),
             timeout_seconds=spec.timeout_seconds,
-            depends_on=fence,
+            depends_on=fenced,
         )
-        opened = [
-            self._object(NETWORKING_API, kind, item, body, [installed]) for kind, item, body in doors(args)
-        ]
+        opened = fence.mesh_objects(self, prefix, spec.namespace, doors(args), [installed])
         # Through what opens them, so that whoever uses an address waits for it.
         ready = pulumi.Output.all(*[item.urn for item in opened])
         self.service = ready.apply(lambda _: f"{GATEWAY}.{spec.namespace}.svc.{domain}")
@@ -305,15 +309,3 @@ class DashboardGateway(Component):
             key: pulumi.Output.all(ready, url).apply(lambda both: both[1]) for key, url in urls.items()
         }
         self.register_outputs({"service": self.service, "urls": dict(self.urls)})
-
-    def _object(
-        self, api_version: str, kind: str, name: str, body: JsonObject, after: list[pulumi.Resource]
-    ) -> pulumi.Resource:
-        return k8s.apiextensions.CustomResource(
-            f"{self._name}.{name}",
-            api_version=api_version,
-            kind=kind,
-            metadata=meta(name, self.namespace),
-            spec=body,
-            opts=self.child(depends_on=after),
-        )

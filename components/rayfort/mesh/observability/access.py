@@ -8,6 +8,7 @@ inside the Pod, and is allowed by RBAC.
 from collections.abc import Iterator, Sequence
 
 from rayfort import labels, network
+from rayfort.mesh import mtls
 from rayfort.mesh.authorization import Identity
 from rayfort.mesh.observability import jaeger, kiali, prometheus
 from rayfort.mesh.observability.surroundings import Surroundings
@@ -65,6 +66,14 @@ def network_policies(around: Surroundings, *, openid: bool) -> Iterator[tuple[st
             egress=[],
         ),
     )
+
+
+def mesh_policies(around: Surroundings) -> Iterator[tuple[str, str, str, JsonObject]]:
+    """API version, kind, name and spec of Istio's objects."""
+    for name, spec in authorization_policies(around):
+        yield mtls.SECURITY_API, "AuthorizationPolicy", name, spec
+    for name, spec in destination_rules(around):
+        yield mtls.NETWORKING_API, "DestinationRule", name, spec
 
 
 def authorization_policies(around: Surroundings) -> Iterator[tuple[str, JsonObject]]:

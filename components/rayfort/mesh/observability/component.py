@@ -7,10 +7,10 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pulumi_random as random
 
-from rayfort import labels, pod_security
+from rayfort import fence, labels, pod_security
 from rayfort.component import Component, meta
 from rayfort.facts import ClusterFacts
-from rayfort.mesh import membership, mtls
+from rayfort.mesh import authorization, membership
 from rayfort.mesh.istio import IstioMeshArgs
 from rayfort.mesh.observability import access, jaeger, kiali, prometheus
 from rayfort.mesh.observability.spec import ObservabilitySpec
@@ -36,7 +36,7 @@ class MeshObservabilityArgs(Model):
     namespaces: tuple[DnsLabel, ...] = ()
     mesh: IstioMeshArgs = IstioMeshArgs()
     facts: ClusterFacts = ClusterFacts()
-    trust_domain: DnsName = "cluster.local"
+    trust_domain: DnsName = authorization.TRUST_DOMAIN
 
     @property
     def surroundings(self) -> Surroundings:
@@ -100,32 +100,11 @@ class MeshObservability(Component):
         around: Surroundings,
         before: Sequence[pulumi.Resource],
     ) -> list[pulumi.Resource]:
-        made: list[pulumi.Resource] = [
-            k8s.networking.v1.NetworkPolicy(
-                f"{name}-{policy}",
-                metadata=meta(policy, around.namespace),
-                spec=cast("k8s.networking.v1.NetworkPolicySpecArgsDict", body),
-                opts=self.child(depends_on=before),
-            )
-            for policy, body in access.network_policies(around, openid=spec.kiali.openid is not None)
+        packets = access.network_policies(around, openid=spec.kiali.openid is not None)
+        return [
+            *fence.network_policies(self, f"{name}-", around.namespace, packets, before),
+            *fence.mesh_objects(self, f"{name}-", around.namespace, access.mesh_policies(around), before),
         ]
-        kinds = (
-            (mtls.SECURITY_API, "AuthorizationPolicy", access.authorization_policies(around)),
-            (mtls.NETWORKING_API, "DestinationRule", access.destination_rules(around)),
-        )
-        made += [
-            k8s.apiextensions.CustomResource(
-                f"{name}-{policy}",
-                api_version=api_version,
-                kind=kind,
-                metadata=meta(policy, around.namespace),
-                spec=body,
-                opts=self.child(depends_on=before),
-            )
-            for api_version, kind, policies in kinds
-            for policy, body in policies
-        ]
-        return made
 
     def _prometheus(self, name: str, spec: ObservabilitySpec, around: Surroundings) -> k8s.helm.v3.Release:
         role = k8s.rbac.v1.ClusterRole(

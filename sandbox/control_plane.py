@@ -31,6 +31,7 @@ from sandbox.node.real import RealNode
 from sandbox.pki import Pki, issue
 from sandbox.processes import ProcessTable, SandboxError, tail, write_private
 from sandbox.services import Services
+from sandbox.toolchain import cache_dir
 
 CONTEXT: Final = "rayfort-sandbox"
 _START_LIMIT: Final = 90.0  # seconds; a start takes about ten, a busy small machine several times that
@@ -258,7 +259,7 @@ class ControlPlane:
             if any(self._table.running(each) is not None for each in (name, program(name)))
             for port in own
         }
-        return ports.keep(self._layout.ports, services.PORT_NAMES, in_use)
+        return ports.keep(self._layout.ports, services.PORT_NAMES, in_use, cache_dir() / "sandboxes")
 
     def _stages(self) -> str:
         return simulated.stages(

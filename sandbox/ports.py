@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from filelock import FileLock
+
 from sandbox.processes import SandboxError, write_private
 
 # Below the range from which Linux and macOS take the local ends of outgoing connections: a port that is
@@ -29,8 +31,10 @@ def is_free(port: int) -> bool:
         return True
 
 
-def choose(names: Iterable[str], saved: Mapping[str, int], in_use: Collection[str]) -> dict[str, int]:
-    """A port for every name: the saved one where it still serves, else a free one.
+def choose(
+    names: Iterable[str], saved: Mapping[str, int], in_use: Collection[str], avoid: Collection[int] = ()
+) -> dict[str, int]:
+    """A port for every name: the saved one where it still serves, else a free one that is not to be avoided.
 
     `in_use` are the names whose own process runs now, so that their port is rightly taken.
     """
@@ -38,7 +42,8 @@ def choose(names: Iterable[str], saved: Mapping[str, int], in_use: Collection[st
     for name in names:
         port = saved.get(name)
         kept = isinstance(port, int) and port not in chosen.values() and (name in in_use or is_free(port))
-        chosen[name] = port if kept and port is not None else _another({*chosen.values(), *saved.values()})
+        others = {*chosen.values(), *saved.values(), *avoid}
+        chosen[name] = port if kept and port is not None else _another(others)
     return chosen
 
 
@@ -50,12 +55,23 @@ def read(path: Path) -> dict[str, int]:
         return {}
 
 
-def keep(path: Path, names: Iterable[str], in_use: Collection[str]) -> dict[str, int]:
-    """`choose` with the ports saved in the file `path`, which is brought up to date."""
-    saved = read(path)
-    ports = choose(names, saved, in_use)
-    if ports != saved:
-        write_private(path, json.dumps(ports, indent=2) + "\n")
+def keep(path: Path, names: Iterable[str], in_use: Collection[str], known: Path) -> dict[str, int]:
+    """`choose` with the ports saved in the file `path`, which is brought up to date.
+
+    The file `known` lists all such files of this machine: two sandboxes that start at once, whose servers do
+    not listen yet, shall not choose the same port.
+    """
+    known.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(known.with_suffix(".lock")):
+        listed = known.read_text().splitlines() if known.exists() else []
+        others = {Path(line) for line in listed if line != str(path) and Path(line).exists()}
+        saved = read(path)
+        ports = choose(names, saved, in_use, {port for other in others for port in read(other).values()})
+        if ports != saved:
+            write_private(path, json.dumps(ports, indent=2) + "\n")
+        now = sorted(str(each) for each in {*others, path})
+        if now != listed:
+            write_private(known, "".join(f"{line}\n" for line in now))
     return ports
 
 

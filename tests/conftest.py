@@ -3,10 +3,11 @@
 import signal
 
 import pytest
+from filelock import FileLock
 
 from sandbox import needs
 from sandbox.host import why_not_real
-from sandbox.images.catalog import every_image
+from sandbox.images.catalog import collector, every_image
 from sandbox.node_kind import NodeKind
 from sandbox.progress import Progress
 from sandbox.toolchain import Toolchain
@@ -26,8 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs containers where none can run, and say why."""
+    """Leave out what needs containers where none can run, and say why; name what shares a sandbox."""
+    for item in items:
+        if group := next((name for name in ("real", "sandbox") if item.get_closest_marker(name)), None):
+            item.add_marker(pytest.mark.xdist_group(group))
     asked = config.getoption("--nodes")
     reason = "simulated nodes were asked for" if asked == "simulated" else why_not_real()
     if asked == "real" and reason:
@@ -46,10 +51,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     tools: set[str] = set()
     for item in session.items:
         if item.get_closest_marker("real") and not item.get_closest_marker("skip"):
-            tools |= set(needs.tools(NodeKind.REAL, every_image()))
+            tools |= set(needs.tools(NodeKind.REAL, [*every_image(), collector()]))
         elif item.get_closest_marker("sandbox"):
             tools |= set(needs.tools(NodeKind.SIMULATED, ()))
     if tools:
         capture = session.config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled():
-            Toolchain(progress=Progress()).ensure(sorted(tools))
+        toolchain = Toolchain(progress=Progress())
+        toolchain.cache.mkdir(parents=True, exist_ok=True)
+        # One worker at a time: both would build twice as much at once as the machine has room for.
+        with capture.global_and_fixture_disabled(), FileLock(toolchain.cache / "tests.lock"):
+            toolchain.ensure(sorted(tools))

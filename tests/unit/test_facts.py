@@ -232,17 +232,13 @@ VALUES: list[tuple[Any, list[Any], list[Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "value"), [(kind, value) for kind, good, _ in VALUES for value in good], ids=repr
-)
+@pytest.mark.parametrize(("kind", "value"), [(kind, value) for kind, good, _ in VALUES for value in good])
 def test_what_kubernetes_takes_is_taken(kind: Any, value: Any) -> None:
     """A check that is stricter than the cluster locks somebody out."""
     assert TypeAdapter(kind).validate_python(value) == (str(value) if kind in (Quantity, Cpus) else value)
 
 
-@pytest.mark.parametrize(
-    ("kind", "value"), [(kind, value) for kind, _, bad in VALUES for value in bad], ids=repr
-)
+@pytest.mark.parametrize(("kind", "value"), [(kind, value) for kind, _, bad in VALUES for value in bad])
 def test_what_kubernetes_refuses_is_refused(kind: Any, value: Any) -> None:
     """Found here it names a key; found there it names an object, half-way through an update."""
     with pytest.raises(ValidationError):

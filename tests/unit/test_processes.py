@@ -198,30 +198,41 @@ class TestProcessTable:
 class TestPorts:
     def test_ports_are_chosen_once(self, tmp_path: Path) -> None:
         path = tmp_path / "ports.json"
-        first = ports.keep(path, ["a", "b"], in_use=[])
-        assert ports.keep(path, ["a", "b"], in_use=[]) == first
+        first = ports.keep(path, ["a", "b"], [], tmp_path / "known")
+        assert ports.keep(path, ["a", "b"], [], tmp_path / "known") == first
         assert first["a"] != first["b"]
         assert mode(path) == 0o600
 
     def test_a_port_that_somebody_took_is_chosen_again(self, tmp_path: Path) -> None:
         path = tmp_path / "ports.json"
-        first = ports.keep(path, ["a", "b"], in_use=[])
+        first = ports.keep(path, ["a", "b"], [], tmp_path / "known")
         with socket.create_server(("127.0.0.1", first["a"])):
-            second = ports.keep(path, ["a", "b"], in_use=[])
+            second = ports.keep(path, ["a", "b"], [], tmp_path / "known")
         assert second["a"] != first["a"]
         assert second["b"] == first["b"]
 
+    def test_sandboxes_that_start_at_once_share_none(self, tmp_path: Path, monkeypatch: Any) -> None:
+        monkeypatch.setattr(ports, "_FIRST", 20_000)
+        monkeypatch.setattr(ports, "_LAST", 20_015)  # few enough for a port to come twice
+        known = tmp_path / "known"
+        files = [tmp_path / f"{number}.json" for number in range(4)]
+        chosen = [port for file in files for port in ports.keep(file, ["a", "b"], [], known).values()]
+        assert len(set(chosen)) == len(chosen)
+        files[0].unlink()  # gone, so its ports are free again
+        ports.keep(files[1], ["a"], [], known)
+        assert known.read_text().splitlines() == [str(file) for file in files[1:]]
+
     def test_a_port_that_our_own_process_holds_is_kept(self, tmp_path: Path) -> None:
         path = tmp_path / "ports.json"
-        first = ports.keep(path, ["a"], in_use=[])
+        first = ports.keep(path, ["a"], [], tmp_path / "known")
         with socket.create_server(("127.0.0.1", first["a"])):
-            assert ports.keep(path, ["a"], in_use=["a"]) == first
+            assert ports.keep(path, ["a"], ["a"], tmp_path / "known") == first
 
     @pytest.mark.parametrize("damage", ["", "[1]", '{"a": "x"}', "{"])
     def test_a_damaged_file_is_replaced(self, tmp_path: Path, damage: str) -> None:
         path = tmp_path / "ports.json"
         path.write_text(damage)
-        chosen = ports.keep(path, ["a"], in_use=[])
+        chosen = ports.keep(path, ["a"], [], tmp_path / "known")
         assert json.loads(path.read_text()) == chosen
 
     def test_no_port_is_where_outgoing_connections_get_theirs(self) -> None:

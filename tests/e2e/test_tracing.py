@@ -28,7 +28,7 @@ from sandbox.toolchain import Toolchain
 from tests.e2e import jobs, lab
 from tests.e2e.sandbox import Sandbox, wait_for
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(2400)]
+pytestmark = pytest.mark.real
 
 POD = "test-collector"
 STRANGER = "test-stranger"

@@ -66,6 +66,7 @@ def build(settings: Settings, root: Path) -> Platform:
 
     domain = facts.cluster_domain
     revision = settings.istio.revision if settings.istio else None
+    scrapers = settings.istio.metrics_namespaces if settings.istio else ()
     mesh = None
     if settings.istio:
         mesh = IstioMesh(
@@ -86,6 +87,7 @@ def build(settings: Settings, root: Path) -> Platform:
         cluster_domain=domain,
         istio_cni=facts.istio_cni,
         revision=revision,
+        metrics_namespaces=scrapers,
     )
     workspaces = {
         name: RayWorkspace(name, args, on_cluster(mesh, operator), namespace=namespaces[name])

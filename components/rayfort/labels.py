@@ -2,6 +2,7 @@
 
 from typing import Final
 
+NAME: Final = "app.kubernetes.io/name"
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 PART_OF: Final = "app.kubernetes.io/part-of"
 RAY_CLUSTER: Final = "ray.io/cluster"

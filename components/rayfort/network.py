@@ -74,6 +74,17 @@ def api_server_spec(cluster: str, cidrs: Sequence[str]) -> JsonObject:
     return _egress(_head(cluster), [{"to": blocks, "ports": _tcp([443, 6443])}])
 
 
+def redis_spec(cluster: str, namespace: str | None, cidrs: Sequence[str], port: int) -> JsonObject:
+    """``spec`` that lets a head, and the Job that clears its state away, reach the Redis with that state."""
+    nodes = [NodeRole.HEAD.value, labels.REDIS_CLEANUP]
+    selector = {
+        "matchLabels": {labels.RAY_CLUSTER: cluster},
+        "matchExpressions": [{"key": labels.RAY_NODE_TYPE, "operator": "In", "values": nodes}],
+    }
+    inside = [_namespace(namespace)] if namespace else []
+    return _egress(selector, [{"to": [*inside, *map(address_block, cidrs)], "ports": _tcp([port])}])
+
+
 def address_block(cidr: str) -> JsonObject:
     """A peer for a block of addresses, without the metadata servers that lie in it."""
     listed = reaches_metadata(cidr)
@@ -142,6 +153,22 @@ def metrics_spec(cluster: str, ports: RayPorts, namespaces: Sequence[str]) -> Js
                 "ports": _tcp([*numbers, SIDECAR_METRICS_PORT]),
             }
         ],
+    }
+
+
+def access_spec(pod: Mapping[str, str], namespaces: Sequence[str], ports: Sequence[int]) -> JsonObject:
+    """``spec`` that lets these namespaces reach some Pods on these TCP ports, and nobody else.
+
+    Args:
+        pod: the labels of the Pods that are reached.
+        namespaces: where the callers run; none for nobody at all.
+        ports: the Pods' ports.
+    """
+    rule = {"from": [_namespace(name) for name in namespaces], "ports": _tcp(ports)}
+    return {
+        "podSelector": {"matchLabels": dict(pod)},
+        "policyTypes": ["Ingress"],
+        "ingress": [rule] if namespaces else [],
     }
 
 

@@ -94,5 +94,5 @@ def _issuers_key(sandbox: Sandbox) -> Path:
 
 def _directory(sandbox: Sandbox) -> Path:
     directory = sandbox.state / "front-door"
-    directory.mkdir(mode=0o700, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return directory

@@ -28,6 +28,7 @@ from sandbox.stack import values
 from sandbox.xds.client import Sidecar
 from sandbox.xds.node import node_of
 from sandbox.xds.state import Snapshot
+from tests.e2e import front_door
 from tests.e2e.sandbox import ROOT, Sandbox
 from tests.mesh.certificates import Authority
 
@@ -58,6 +59,7 @@ def overrides() -> dict[str, Any]:
     ray = {"name": CLUSTER, "head": {"resources": _LITTLE}}
     batch = {"name": SECOND, "head": {"resources": _LITTLE}, "workerGroups": _groups("small")}
     return {
+        "mesh": {"metricsNamespaces": [MONITORING]},
         "workspaces": [
             {**first, **team, "clusters": [{**ray, "workerGroups": _groups("small", "large")}, batch]},
             {
@@ -67,7 +69,7 @@ def overrides() -> dict[str, Any]:
                     {**ray, "workerGroups": _groups("small"), "traffic": "l7", "autoscaling": True},
                 ],
             },
-        ]
+        ],
     }
 
 
@@ -93,7 +95,9 @@ class Deployed:
     """The running platform."""
 
     def __init__(self, state: Path) -> None:
-        self.sandbox = Sandbox(state, overrides())
+        gateway = front_door.settings(Sandbox(state), L7_TEAM, CLUSTER)
+        self.overrides = {**overrides(), "gateway": gateway}
+        self.sandbox = Sandbox(state, self.overrides)
 
     def up(self) -> None:
         """Bring it up, with its neighbours."""
@@ -103,7 +107,7 @@ class Deployed:
     @cached_property
     def settings(self) -> Settings:
         """What the stack says."""
-        return parse(values(ROOT, self.sandbox.state, None, overrides()))
+        return parse(values(ROOT, self.sandbox.state, None, self.overrides))
 
     @property
     def tracing(self) -> Tracing:

@@ -4,6 +4,7 @@ The callers are the rows, the ports of Ray's table the columns. Ports that are n
 others, such as those that torch opens. A cell says:
 
 - ``yes``: what is behind the sidecar gets the request;
+- ``l7``: it does in the workspace with that mode, whose cluster the gateway exposes;
 - ``.``: the caller's certificate is good, and the policies refuse it;
 - ``tls``: it does not get as far as the policies.
 """
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from rayfort.ray.ports import NodeRole, RayPorts
+from rayfort.mesh import gateway
+from rayfort.ray.ports import NodeRole, RayPorts, Traffic
 
 from tests.mesh.caller import ALPN, HTTP_ALPN, OPAQUE_ALPN, tls
 from tests.mesh.deployed import (
@@ -56,7 +58,7 @@ scraper                          .          .        .     .          .         
 scraper of a like namespace      .          .        .     .          .                  .                     .                        .                          .                         .             .         .
 kbatch-proxy                     .          .        .     .          .                  .                     .                        .                          .                         .             .         .
 istiod                           .          .        .     .          .                  .                     .                        .                          .                         .             .         .
-gateway                          .          .        .     .          .                  .                     .                        .                          .                         .             .         .
+gateway                          .         l7        .     .          .                  .                     .                        .                          .                         .             .         .
 a like account of the team       .          .        .     .          .                  .                     .                        .                          .                         .             .         .
 head of a like namespace         .          .        .     .          .                  .                     .                        .                          .                         .             .         .
 nobody known                     .          .        .     .          .                  .                     .                        .                          .                         .             .         .
@@ -120,7 +122,7 @@ def identity(caller: str, namespace: str, deployed: Deployed) -> str | None:
         "scraper of a like namespace": spiffe(f"{MONITORING}-too", "default"),
         "kbatch-proxy": spiffe(kbatch.namespace, "kbatch-proxy"),
         "istiod": spiffe("istio-system", "istiod"),
-        "gateway": spiffe("istio-ingress", "istio-ingress"),
+        "gateway": spiffe(gateway.NAMESPACE, gateway.GATEWAY),
         "a like account of the team": spiffe(namespace, f"{CLUSTER}-head2"),
         "head of a like namespace": spiffe(f"{namespace}2", f"{CLUSTER}-head"),
         "nobody known": spiffe("nowhere", "nobody"),
@@ -159,6 +161,11 @@ ROWS = [
 ]
 
 
+def expected(cell: str, target: Target) -> set[Verdict]:
+    """What a cell says of one kind of node."""
+    return EXPECTED[{"l7": "yes" if target.traffic is Traffic.L7 else "."}.get(cell, cell)]
+
+
 def calls(ports: RayPorts, name: str) -> list[tuple[int, Sequence[str]]]:
     """The ports that a column means, of a range both ends, and what the caller offers to speak.
 
@@ -181,7 +188,7 @@ def test_a_caller_reaches_what_the_table_says(
         for number, alpn in calls(ports, name):
             context = tls(certificates.of(who), alpn=alpn) if who else None
             verdict = nodes.ask(str(row.target), number, context)
-            if verdict not in EXPECTED[cell]:
+            if verdict not in expected(cell, row.target):
                 wrong[f"{name} ({number})"] = verdict
     assert not wrong
 
@@ -208,3 +215,5 @@ def test_the_callers_are_who_the_cluster_says(
     assert neighbours == {identity(f"{role} of a neighbour cluster", L4_TEAM, deployed) for role in NodeRole}
     proxy = deployed.pod("batch-system", "app.kubernetes.io/name=kbatch-proxy")
     assert account(proxy) == identity("kbatch-proxy", L4_TEAM, deployed)
+    door = deployed.pod(gateway.NAMESPACE, f"app={gateway.GATEWAY}")
+    assert account(door) == identity("gateway", L4_TEAM, deployed)

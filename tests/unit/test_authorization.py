@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from rayfort import RayPorts
 from rayfort.mesh.authorization import (
     Identity,
+    access_spec,
     allow_nothing_spec,
     head_spec,
     intra_cluster_spec,
@@ -109,3 +110,14 @@ def test_rules_name_ports_and_callers_only(cluster: str, accounts: list[str]) ->
 def test_principals_have_no_scheme() -> None:
     """Istio compares with what follows `spiffe://`."""
     assert CLIENT.principal("corp.example") == "corp.example/ns/notebooks/sa/jupyter"
+
+
+def test_a_pod_without_callers_is_closed() -> None:
+    """A policy that allows and has no rule never matches; an empty rule would match everybody."""
+    closed = access_spec({"app": "x"}, [], [8080])
+    assert closed == {"selector": {"matchLabels": {"app": "x"}}, "action": "ALLOW"}
+    (rule,) = access_spec({"app": "x"}, ["monitoring"], [8080])["rules"]
+    assert rule == {
+        "from": [{"source": {"namespaces": ["monitoring"]}}],
+        "to": [{"operation": {"ports": ["8080"]}}],
+    }

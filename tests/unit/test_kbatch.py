@@ -216,6 +216,16 @@ def test_only_the_hub_reaches_the_proxy() -> None:
     assert policy["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 8080}]
 
 
+def test_in_the_mesh_the_hub_is_known_by_its_certificate() -> None:
+    """Addresses can be taken over; without enforced NetworkPolicies this is the only fence."""
+    (rule,) = make(hub_namespace="hub").one("AuthorizationPolicy").inputs["spec"]["rules"]
+    assert rule == {
+        "from": [{"source": {"namespaces": ["hub"]}}],
+        "to": [{"operation": {"ports": ["8080"]}}],
+    }
+    assert not make(in_mesh=False).all("AuthorizationPolicy")
+
+
 def run_policy(run: Run) -> Any:
     policies = [item for item in run.all("NetworkPolicy") if item.namespace == "batch-system"]
     assert len(policies) == 1

@@ -17,10 +17,20 @@ from tests.unit.recorder import CRDS, NAMESPACE_OBJECT, RELEASE, Run, record
 INJECTION_OFF = {"name": "ENABLE_INIT_CONTAINER_INJECTION", "value": "false"}
 
 
-def make(*, preview: bool = False, sidecars: Sidecars = Sidecars.NATIVE, **settings: Any) -> Run:
+def make(
+    *,
+    preview: bool = False,
+    sidecars: Sidecars = Sidecars.NATIVE,
+    metrics_namespaces: tuple[str, ...] = (),
+    **settings: Any,
+) -> Run:
     return record(
         lambda: KubeRayOperator(
-            "kuberay", KubeRayOperatorArgs(**settings), samples.on_cluster(), sidecars=sidecars
+            "kuberay",
+            KubeRayOperatorArgs(**settings),
+            samples.on_cluster(),
+            sidecars=sidecars,
+            metrics_namespaces=metrics_namespaces,
         ),
         preview=preview,
     )
@@ -183,3 +193,34 @@ def test_a_failed_release_leaves_nothing_behind() -> None:
 def test_a_namespace_that_is_there_is_not_made() -> None:
     """Pulumi's create fails for an object that exists."""
     assert not make(create_namespace=False).all(NAMESPACE_OBJECT)
+
+
+def test_nobody_calls_the_operator_but_who_scrapes_it(preview: bool) -> None:
+    """Its Pod holds a token that reads Secrets; what it serves is metrics and health."""
+    run = make(preview=preview)
+    assert run.one("NetworkPolicy").inputs["spec"] == {
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "kuberay-operator"}},
+        "policyTypes": ["Ingress"],
+        "ingress": [],
+    }
+    assert "rules" not in run.one("AuthorizationPolicy").inputs["spec"]
+    scraped = make(preview=preview, metrics_namespaces=("monitoring",))
+    ports = {port["port"] for port in scraped.one("NetworkPolicy").inputs["spec"]["ingress"][0]["ports"]}
+    assert ports == {8080, 15020}
+    (rule,) = scraped.one("AuthorizationPolicy").inputs["spec"]["rules"]
+    assert rule["from"] == [{"source": {"namespaces": ["monitoring"]}}]
+
+
+def test_outside_the_mesh_it_has_the_networks_fence_alone() -> None:
+    """A policy of Istio's would be an object of a kind that the cluster may not know."""
+    run = make(in_mesh=False)
+    assert not run.all("AuthorizationPolicy")
+    assert run.all("NetworkPolicy")
+
+
+def test_policies_follow_the_charts_name() -> None:
+    """The chart's `nameOverride` is the label by which they find the Pod."""
+    run = make(values={"nameOverride": "ours"})
+    assert run.one("AuthorizationPolicy").inputs["spec"]["selector"] == {
+        "matchLabels": {"app.kubernetes.io/name": "ours"}
+    }

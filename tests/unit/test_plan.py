@@ -588,8 +588,9 @@ def test_a_release_names_its_chart_and_values_under_an_api_that_no_cluster_has(
 
 
 def test_two_kinds_of_one_name_have_two_files(planned: Plan) -> None:
-    quota = next(resource for resource in of_kind(planned, "NetworkPolicy") if resource.name == "kbatch")
-    twin = replace(quota, inputs={**quota.inputs, "apiVersion": "projectcalico.org/v3"})
+    policies = of_kind(planned, "NetworkPolicy")
+    policy = next(each for each in policies if each.inputs["metadata"]["name"] == "kbatch-proxy")
+    twin = replace(policy, inputs={**policy.inputs, "apiVersion": "projectcalico.org/v3"})
     made = manifests.render(replace(planned, resources=(*planned.resources, twin)))
     assert "batch-system/networkpolicy.projectcalico.org-kbatch-proxy.yaml" in made
 

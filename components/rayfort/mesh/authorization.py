@@ -4,7 +4,7 @@ Nothing is allowed but what is listed, by the identity of the caller's service a
 principals are used: on TCP ports a rule with HTTP fields never allows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,6 +68,20 @@ def metrics_spec(cluster: str, ports: RayPorts, namespaces: Sequence[str]) -> Js
         "action": "ALLOW",
         "rules": [_rule({"namespaces": list(namespaces)}, _numbers(ports, Peer.METRICS))],
     }
+
+
+def access_spec(pod: Mapping[str, str], namespaces: Sequence[str], ports: Sequence[int]) -> JsonObject:
+    """``spec`` that lets the mesh's Pods of these namespaces reach some Pods on these ports, and nobody else.
+
+    Without namespaces nobody reaches them at all: a policy that allows, with no rule that does.
+
+    Args:
+        pod: the labels of the Pods that are reached.
+        namespaces: where the callers run.
+        ports: the Pods' ports.
+    """
+    rules = {"rules": [_rule({"namespaces": list(namespaces)}, ports)]} if namespaces else {}
+    return {"selector": {"matchLabels": dict(pod)}, "action": "ALLOW", **rules}
 
 
 def _numbers(ports: RayPorts, peer: Peer) -> list[int]:

@@ -8,10 +8,10 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 from pydantic import Field, SecretStr, field_validator
 
-from rayfort import labels, network, pod_security, versions
+from rayfort import fence, labels, network, pod_security, versions
 from rayfort.component import Component, meta, timeouts
 from rayfort.facts import CLUSTER_DOMAIN
-from rayfort.mesh import membership
+from rayfort.mesh import authorization, membership, mtls
 from rayfort.model import (
     Count,
     DnsLabel,
@@ -30,7 +30,6 @@ from rayfort.pod_security import PodSecurity
 from rayfort.proxy import kbatch_config as config
 
 NAMESPACE: Final = "batch-system"
-APP_LABEL: Final = "app.kubernetes.io/name"
 UID: Final = 1000
 
 
@@ -149,12 +148,7 @@ class KbatchProxy(Component):
         )
         settings, secret = self._configuration(before)
         files = config.config_files(args.profiles, args.job_template)
-        k8s.networking.v1.NetworkPolicy(
-            name,
-            metadata=meta(config.SERVICE_NAME, args.namespace),
-            spec=cast("k8s.networking.v1.NetworkPolicySpecArgsDict", ingress_policy(args.hub_namespace)),
-            opts=self.child(depends_on=before),
-        )
+        self._fence(before)
         deployment = k8s.apps.v1.Deployment(
             name,
             metadata=meta(config.SERVICE_NAME, args.namespace),
@@ -175,7 +169,7 @@ class KbatchProxy(Component):
             metadata=meta(config.SERVICE_NAME, args.namespace),
             spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
                 max_unavailable=1,
-                selector=k8s.meta.v1.LabelSelectorArgs(match_labels={APP_LABEL: config.SERVICE_NAME}),
+                selector=k8s.meta.v1.LabelSelectorArgs(match_labels={labels.NAME: config.SERVICE_NAME}),
             ),
             opts=self.child(depends_on=before),
         )
@@ -184,6 +178,17 @@ class KbatchProxy(Component):
         self.hub_values = config.hub_values(address)
         self.url = service.urn.apply(lambda _: address)
         self.register_outputs({"url": self.url, "userNamespaces": dict(self.user_namespaces)})
+
+    def _fence(self, before: list[pulumi.Resource]) -> None:
+        """Close the proxy to everybody but the hub's namespace."""
+        args, service, callers = self._args, config.SERVICE_NAME, [self._args.hub_namespace]
+        prefix, pod, ports = f"{self._name}-", {labels.NAME: service}, [config.PORT]
+        policy = network.access_spec(pod, callers, ports)
+        fence.network_policies(self, prefix, args.namespace, [(service, policy)], before)
+        if args.in_mesh:
+            access = authorization.access_spec(pod, callers, ports)
+            kind = (mtls.SECURITY_API, "AuthorizationPolicy", service, access)
+            fence.mesh_objects(self, prefix, args.namespace, [kind], before)
 
     def _configuration(self, before: list[pulumi.Resource]) -> tuple[pulumi.Resource, pulumi.Resource]:
         """The ConfigMap with the files and the Secret with token and job variables."""
@@ -287,20 +292,6 @@ def jobs_policy() -> JsonObject:
     }
 
 
-def ingress_policy(hub_namespace: str) -> JsonObject:
-    """``spec`` of the NetworkPolicy: only the hub's namespace reaches the proxy."""
-    return {
-        "podSelector": {"matchLabels": {APP_LABEL: config.SERVICE_NAME}},
-        "policyTypes": ["Ingress"],
-        "ingress": [
-            {
-                "from": [{"namespaceSelector": {"matchLabels": {labels.NAMESPACE_NAME: hub_namespace}}}],
-                "ports": [{"protocol": "TCP", "port": config.PORT}],
-            }
-        ],
-    }
-
-
 def service_spec() -> JsonObject:
     """``spec`` of the Service.
 
@@ -308,7 +299,7 @@ def service_spec() -> JsonObject:
     out of the mesh in plaintext.
     """
     return {
-        "selector": {APP_LABEL: config.SERVICE_NAME},
+        "selector": {labels.NAME: config.SERVICE_NAME},
         "ports": [
             {
                 "name": "tcp-http",
@@ -326,7 +317,7 @@ def deployment_spec(
 ) -> JsonObject:
     """``spec`` of the Deployment; its Pods are replaced when the mesh's revision changes."""
     injected = membership.revision_label(revision) if args.in_mesh else {}
-    selector = {APP_LABEL: config.SERVICE_NAME}
+    selector = {labels.NAME: config.SERVICE_NAME}
     plain = config.environment(args.hub_api_url, args.job_ttl_seconds, files)
     secret = {
         key: {"secretKeyRef": {"name": config.SERVICE_NAME, "key": key}}

@@ -7,11 +7,11 @@ import pulumi
 import pulumi_kubernetes as k8s
 from pydantic import Field, field_validator, model_validator
 
-from rayfort import pod_security, versions
+from rayfort import fence, labels, network, pod_security, versions
 from rayfort.chart import Chart
 from rayfort.component import Component, meta
 from rayfort.facts import CLUSTER_DOMAIN
-from rayfort.mesh import membership
+from rayfort.mesh import authorization, membership, mtls
 from rayfort.mesh.sidecars import Sidecars
 from rayfort.model import DnsLabel, ImageRepository, ImageTag, JsonObject, Model, Seconds, SemVer, merge
 from rayfort.release import release
@@ -20,6 +20,7 @@ NAMESPACE: Final = "kuberay-system"
 RELEASE: Final = "kuberay-operator"
 CRD_RELEASE: Final = "kuberay-crds"
 SERVICE_ACCOUNT: Final = "kuberay-operator"
+METRICS_PORT: Final = 8080
 INIT_CONTAINER_INJECTION: Final = "ENABLE_INIT_CONTAINER_INJECTION"
 
 
@@ -101,6 +102,11 @@ class KubeRayOperatorArgs(Model):
         ]
 
 
+def pod_labels(args: KubeRayOperatorArgs) -> dict[str, str]:
+    """The labels that its chart gives to the operator's Pod, and by which policies find it."""
+    return {labels.NAME: str(args.values.get("nameOverride") or RELEASE)}
+
+
 def injects_init_containers(args: KubeRayOperatorArgs, sidecars: Sidecars) -> bool:
     """Whether workers get KubeRay's init container that waits for the head."""
     if args.init_container_injection is not None:
@@ -152,7 +158,8 @@ class KubeRayOperator(Component):
     The definitions are managed apart from the operator's chart, since Helm installs those of a chart once and
     never upgrades them: each as a resource, or all by a release of their own.
     Beside its arguments it takes facts: ``sidecars``, how Ray's Pods get theirs, ``cluster_domain``, the DNS
-    zone of Services, ``istio_cni``, whether nodes take Istio's CNI plugin, and ``revision``, the mesh's own.
+    zone of Services, ``istio_cni``, whether nodes take Istio's CNI plugin, ``revision``, the mesh's own, and
+    ``metrics_namespaces``, which scrape its metrics. Nobody else calls it, and nobody else gets through.
 
     Attributes:
         version: the operator's version.
@@ -174,6 +181,7 @@ class KubeRayOperator(Component):
         cluster_domain: str = CLUSTER_DOMAIN,
         istio_cni: bool = False,
         revision: str | None = None,
+        metrics_namespaces: Sequence[str] = (),
     ) -> None:
         super().__init__(name, {"version": args.version, "namespace": args.namespace}, opts)
         self.version = args.version
@@ -185,6 +193,7 @@ class KubeRayOperator(Component):
             namespace_labels = {**discovered, **pod_security.namespace_labels(level)}
             metadata = meta(args.namespace, extra_labels=namespace_labels)
             before.append(k8s.core.v1.Namespace(name, metadata=metadata, opts=self.child()))
+        self._fence(name, args, metrics_namespaces, before)
         definitions: pulumi.Resource
         if args.crd_chart:
             definitions = release(
@@ -218,6 +227,23 @@ class KubeRayOperator(Component):
         )
         self.ready = operator.status.apply(lambda _: True)
         self.register_outputs({"version": args.version, "namespace": args.namespace, "ready": self.ready})
+
+    def _fence(
+        self,
+        name: str,
+        args: KubeRayOperatorArgs,
+        scrapers: Sequence[str],
+        before: Sequence[pulumi.Resource],
+    ) -> None:
+        """Close the operator's Pod to everybody but who scrapes its metrics."""
+        prefix, pod = f"{name}-", pod_labels(args)
+        open_ports = [METRICS_PORT, network.SIDECAR_METRICS_PORT]
+        policy = network.access_spec(pod, scrapers, open_ports)
+        fence.network_policies(self, prefix, args.namespace, [(RELEASE, policy)], before)
+        if args.in_mesh:
+            access = authorization.access_spec(pod, scrapers, [METRICS_PORT])
+            kind = (mtls.SECURITY_API, "AuthorizationPolicy", RELEASE, access)
+            fence.mesh_objects(self, prefix, args.namespace, [kind], before)
 
 
 def _retain(args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult:

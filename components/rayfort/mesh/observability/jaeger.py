@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
-from rayfort import pod_security, versions
+from rayfort import labels, pod_security, versions
 from rayfort.chart import Chart
 from rayfort.mesh import membership
 from rayfort.mesh.observability.surroundings import Days, Surroundings, Volume, fingerprint, refuse
@@ -18,7 +18,7 @@ from rayfort.model import ImageRepository, ImageTag, JsonObject, Model, SemVer, 
 CHART: Final = "jaeger"
 RELEASE: Final = "jaeger"
 NAME: Final = COLLECTOR  # of its Service and service account: what the mesh's tracing points to
-POD: Final = {"app.kubernetes.io/name": "jaeger", "app.kubernetes.io/instance": RELEASE}
+POD: Final = {labels.NAME: "jaeger", "app.kubernetes.io/instance": RELEASE}
 CLAIM: Final = "jaeger-badger"
 QUERY_GRPC_PORT: Final = 16685
 UI_PORT: Final = 16686

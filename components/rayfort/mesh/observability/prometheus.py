@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
-from rayfort import pod_security, versions
+from rayfort import labels, pod_security, versions
 from rayfort.chart import Chart
 from rayfort.mesh import membership
 from rayfort.mesh.observability.surroundings import Days, Surroundings, Volume, fingerprint, refuse
@@ -20,7 +20,7 @@ from rayfort.model import ImageRepository, ImageTag, JsonObject, Model, Seconds,
 CHART: Final = "prometheus"
 NAME: Final = "prometheus"  # of its release, Service and service account
 PORT: Final = 9090
-POD: Final = {"app.kubernetes.io/name": "prometheus", "app.kubernetes.io/instance": NAME}
+POD: Final = {labels.NAME: "prometheus", "app.kubernetes.io/instance": NAME}
 ROLE: Final = "rayfort-prometheus"
 CERTIFICATES: Final = "/etc/istio-output-certs"
 _USER: Final = 65534  # what the image calls nobody

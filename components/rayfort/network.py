@@ -6,6 +6,7 @@ from typing import Final
 
 from rayfort import labels
 from rayfort.model import JsonObject
+from rayfort.ray.fault_tolerance import CLEANUP_NODE
 from rayfort.ray.ports import NodeRole, Peer, RayPort, RayPorts, ports_for
 
 DEFAULT_DENY: Final = "default-deny"
@@ -76,7 +77,7 @@ def api_server_spec(cluster: str, cidrs: Sequence[str]) -> JsonObject:
 
 def redis_spec(cluster: str, namespace: str | None, cidrs: Sequence[str], port: int) -> JsonObject:
     """``spec`` that lets a head, and the Job that clears its state away, reach the Redis with that state."""
-    nodes = [NodeRole.HEAD.value, labels.REDIS_CLEANUP]
+    nodes = [NodeRole.HEAD.value, CLEANUP_NODE]
     selector = {
         "matchLabels": {labels.RAY_CLUSTER: cluster},
         "matchExpressions": [{"key": labels.RAY_NODE_TYPE, "operator": "In", "values": nodes}],

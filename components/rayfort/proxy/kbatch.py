@@ -182,13 +182,18 @@ class KbatchProxy(Component):
     def _fence(self, before: list[pulumi.Resource]) -> None:
         """Close the proxy to everybody but the hub's namespace."""
         args, service, callers = self._args, config.SERVICE_NAME, [self._args.hub_namespace]
-        prefix, pod, ports = f"{self._name}-", {labels.NAME: service}, [config.PORT]
+        pod, ports = {labels.NAME: service}, [config.PORT]
         policy = network.access_spec(pod, callers, ports)
-        fence.network_policies(self, prefix, args.namespace, [(service, policy)], before)
+        k8s.networking.v1.NetworkPolicy(
+            self._name,
+            metadata=meta(service, args.namespace),
+            spec=cast("k8s.networking.v1.NetworkPolicySpecArgsDict", policy),
+            opts=self.child(depends_on=before),
+        )
         if args.in_mesh:
             access = authorization.access_spec(pod, callers, ports)
             kind = (mtls.SECURITY_API, "AuthorizationPolicy", service, access)
-            fence.mesh_objects(self, prefix, args.namespace, [kind], before)
+            fence.mesh_objects(self, f"{self._name}-", args.namespace, [kind], before)
 
     def _configuration(self, before: list[pulumi.Resource]) -> tuple[pulumi.Resource, pulumi.Resource]:
         """The ConfigMap with the files and the Secret with token and job variables."""

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 
 from rayfort import versions
+from rayfort.mesh.authorization import Identity
 from rayfort.mesh.gateway import GatewaySpec
 from rayfort.mesh.istio import IstioMeshArgs, istiod_values
 from rayfort.mesh.mtls import MtlsMode, TlsVersion, has_tls_min_version
 from rayfort.mesh.observability.spec import ObservabilitySpec
 from rayfort.network import reaches_metadata
 from rayfort.pod_security import PodSecurity
-from rayfort.workspace import WorkspaceSpec
+from rayfort.workspace import WorkspaceSpec, cluster_identities
 
 from infra.pod_settings import LOOSE, past_the_sidecar, pod_settings
 from infra.problems import NAMESPACE, Problem
@@ -97,6 +98,22 @@ def _weakened_workspace(where: str, workspace: WorkspaceSpec) -> Iterator[Proble
     for cidr in workspace.egress.cidrs if workspace.egress else ():
         if reaches_metadata(cidr):
             yield Problem(f"{where}.egress.cidrs", f"{cidr}: Pods reach the cloud's metadata server")
+    for number, cluster in enumerate(workspace.clusters):
+        if cluster.runtime_env_token:
+            yield Problem(
+                f"{where}.clusters[{number}].runtimeEnvToken",
+                "Ray sends the token to every host that a runtime_env names",
+            )
+    owners: dict[Identity, str] = {}
+    for number, cluster in enumerate(workspace.clusters):
+        for identity in cluster_identities(workspace.namespace_name, cluster):
+            first = owners.setdefault(identity, cluster.name)
+            if first != cluster.name:
+                yield Problem(
+                    f"{where}.clusters[{number}]",
+                    f"shares service account {identity.service_account} with cluster {first}: to the mesh "
+                    "their Pods are one cluster, and reach each other on every port",
+                )
     for key in pod_settings(workspace, LOOSE):
         yield Problem(f"{where}.{key}", "laid over the Pod's hardening")
     for key in past_the_sidecar(workspace):

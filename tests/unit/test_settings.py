@@ -157,6 +157,22 @@ def test_settings_never_show_their_secrets() -> None:
         ),
         ({"workspaces": [{"name": "a", "podSecurity": "privileged"}]}, ["workspaces[0].podSecurity"]),
         (
+            {
+                "workspaces": [
+                    {
+                        "name": "a",
+                        "clusters": [
+                            {"name": "one", "head": {"serviceAccount": "ours"}},
+                            {"name": "two"},
+                            {"name": "three", "head": {"serviceAccount": "ours"}},
+                        ],
+                    },
+                    {"name": "b", "clusters": [{"name": "one", "head": {"serviceAccount": "ours"}}]},
+                ]
+            },
+            ["workspaces[0].clusters[2]"],
+        ),
+        (
             {"workspaces": [{"name": "a", "egress": {"cidrs": ["169.254.169.254/32"]}}]},
             ["workspaces[0].egress.cidrs"],
         ),

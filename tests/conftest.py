@@ -48,6 +48,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Get the tools before the first test, all at once: building them takes longer than any test may."""
     if session.config.option.collectonly:
         return
+    if session.config.option.__dict__.get("loadgroup"):
+        alone = [item for item in session.items if item.get_closest_marker("xdist_group")]
+        assert all("@" in item.nodeid for item in alone), "xdist would spread a sandbox over its workers"
     tools: set[str] = set()
     for item in session.items:
         if item.get_closest_marker("real") and not item.get_closest_marker("skip"):

@@ -292,6 +292,73 @@ def doctor(
     raise typer.Exit(examine(ROOT, stack, console=out, json_output=as_json))
 
 
+def _check_names() -> list[str]:
+    from cli.verify import names
+
+    return names()
+
+
+@app.command()
+def verify(
+    stack: Annotated[str, typer.Argument(help="The stack's name.", autocompletion=_stack_names)] = "sandbox",
+    *,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(help="This check alone; may be repeated.", autocompletion=_check_names, metavar="NAME"),
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List the checks and what each one proves.")] = False,
+    probe: Annotated[
+        bool | None,
+        typer.Option(
+            "--probe/--no-probe",
+            help="Make two short-lived Pods, none in a workspace, that try out what others can reach. By "
+            "default on the sandbox alone.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - for standard output.")
+    ] = None,
+    junit: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write JUnit's XML; - for standard output.")
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write one page to file; - for standard output.")
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="The cluster's kubeconfig, instead of what the stack says.")
+    ] = None,
+    kube_context: Annotated[
+        str | None, typer.Option("--context", help="The context in --kubeconfig; never the ambient one.")
+    ] = None,
+) -> None:
+    """Verify that a stack's platform is as secure as Rayfort says, and write a report.
+
+    It reads objects and asks the dashboards through port-forwards; nothing is changed. A check that could
+    not run says why and is no pass; any failure is exit code 1.
+    """
+    from cli import verify as conformance
+    from cli.messages import progress
+
+    if listed:
+        conformance.show(out, [conformance.listing()])
+        return
+    own = conformance.is_sandbox(stack) and kubeconfig is None
+    raise typer.Exit(
+        conformance.verify(
+            ROOT,
+            stack,
+            sandbox=_environment().kubeconfig if own else None,
+            console=out,
+            progress=progress(),
+            chosen=check or (),
+            probe=probe,
+            files=conformance.Files(as_json, junit, html),
+            kubeconfig=kubeconfig,
+            context=kube_context,
+        )
+    )
+
+
 @app.command()
 def schema() -> None:
     """Write stacks/schema.json anew, which editors use to check stack files."""

@@ -12,7 +12,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 STATE: Final = ROOT / ".rayfort" / "bench"
 EXIT_FAILED: Final = 1
 
-app = typer.Typer(help="Measure, on a sandbox made for it.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Measure, on what is made for it.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -24,7 +24,33 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 @app.callback()
 def _bench() -> None:
-    """Measure, on a sandbox made for it."""
+    """Measure, on what is made for it."""
+
+
+@app.command()
+def auth(
+    rounds: Annotated[int, typer.Option(min=2, help="How often each of the two is measured.")] = 10,
+    seconds: Annotated[float, typer.Option(min=0.1, help="For each figure in each round.")] = 1.0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures into this file.")
+    ] = None,
+) -> None:
+    """What Ray's token authentication costs.
+
+    Two real Rays of one node and one CPU each, on this machine's loopback: one asks for a token, the other
+    for nothing. They are asked in turn, and each round gives a ratio. No sandbox and no root are needed; the
+    first run installs Ray beside the tools.
+
+    The figures are those of this machine; read the ratios.
+    """
+    from bench.auth import run
+    from bench.auth_results import table
+    from cli.messages import progress
+
+    results = run(rounds, seconds, progress())
+    if json_file is not None:
+        json_file.write_text(json.dumps(results.as_json(), indent=2) + "\n")
+    Console().print(table(results))
 
 
 @app.command()

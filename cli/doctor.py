@@ -10,9 +10,10 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from cli.checks import Check, State, checkout, cluster, sandbox
+from cli.checks import Check, State, checkout, cluster, kind, sandbox
 from cli.offline import settings_of
 from cli.stacks import StackFile, StackFileError, load, names
+from infra.cluster_settings import KindClusterSettings
 from infra.problems import SettingsError
 from sandbox.stack import STACK
 
@@ -76,17 +77,17 @@ def sections(root: Path, stack: str | None) -> Iterator[Section]:
     chosen = load(root, stack) if stack else None
     yield Section("this checkout", True, tuple(checkout.checks(root)))
     if chosen:
-        yield Section(f"stack {chosen.name}", True, tuple(_stack(root, chosen)))
+        yield Section(f"stack {chosen.name}", True, tuple(_stack(root, chosen, ask=True)))
         return
     for name in sorted(names(root), key=lambda name: (name != STACK, name)):
         try:
-            checks = tuple(_stack(root, load(root, name)))
+            checks = tuple(_stack(root, load(root, name), ask=False))
         except StackFileError as error:
             checks = (Check("stack file", State.MISSING, str(error)),)
         yield Section(f"stack {name}", name == STACK, checks)
 
 
-def _stack(root: Path, stack: StackFile) -> Iterator[Check]:
+def _stack(root: Path, stack: StackFile, *, ask: bool) -> Iterator[Check]:
     try:
         settings = settings_of(stack)
     except SettingsError as error:
@@ -94,7 +95,9 @@ def _stack(root: Path, stack: StackFile) -> Iterator[Check]:
             yield Check("settings", State.MISSING, str(problem), f"correct it in {stack.path}")
         return
     yield Check("settings", State.OK, str(stack.path))
-    yield from sandbox.checks() if stack.name == STACK else cluster.checks(root, stack, settings)
+    yield from sandbox.checks() if stack.name == STACK else cluster.checks(root, stack, settings, ask=ask)
+    if isinstance(settings.cluster, KindClusterSettings):
+        yield from kind.checks(settings.cluster)
 
 
 def _json(found: Iterable[Section], fine: bool) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from cli import gcp_highlights, kind_highlights
 from cli.offline import Json, Resource
 
 SHOWN: Final = 4
@@ -298,6 +299,8 @@ def _password(inputs: Json) -> Iterator[str]:
 
 
 _ABOUT: Final[Mapping[str, Callable[[Json], Iterator[str]]]] = {
+    **gcp_highlights.ABOUT,
+    **kind_highlights.ABOUT,
     "pulumi:providers:kubernetes": _provider,
     "kubernetes:helm.sh/v3:Release": _release,
     "kubernetes:yaml/v2:ConfigGroup": _files,

@@ -37,6 +37,8 @@ def _summary(report: Report, environment: Environment) -> Iterator[str]:
         )
     for line in report.outputs.get("weakened", []):
         yield f"Weakened: {line}"
+    for line in report.changes.violations:
+        yield f"Policy: {line}"
     yield ""
     yield f"export KUBECONFIG={environment.kubeconfig}"
     for cluster in report.clusters:

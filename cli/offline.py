@@ -19,6 +19,7 @@ from cli.recorder import SECRET_TYPE, STACK_TYPE, Recording, Registration, recor
 from cli.stacks import MASK, StackFile
 from cli.wire import UNKNOWN, Reader, join
 from infra import platform
+from infra.cluster_settings import ExistingClusterSettings
 from infra.problems import Problem, SettingsError
 from infra.reading import decode, parse
 from infra.settings import Settings
@@ -146,6 +147,8 @@ def _about_encryption(stack: StackFile) -> Iterator[str]:
 def _without_credentials(settings: Settings) -> tuple[Settings, list[str]]:
     """The settings with a kubeconfig that leads nowhere, unless the stack file holds a readable one."""
     cluster = settings.cluster
+    if not isinstance(cluster, ExistingClusterSettings):
+        return settings, []  # its kubeconfig is known after `up` only
     if cluster.kubeconfig and cluster.kubeconfig.get_secret_value() != MASK:
         return settings, []
     source = cluster.kubeconfig_path or "the encrypted one"

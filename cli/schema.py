@@ -97,6 +97,16 @@ class _Generator(GenerateJsonSchema):
             text["type"] = ["string", "number"]
         return text
 
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> Json:
+        """One model by its ``kind``, the first without one; of `oneOf` editors say only that none fits."""
+        choices = {str(tag).strip("<>"): self.generate_inner(one) for tag, one in schema["choices"].items()}
+        first, *others = choices
+        made: Json = choices[first]
+        for kind in reversed(others):
+            asked = {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
+            made = {"if": asked, "then": choices[kind], "else": made}
+        return made
+
     def model_schema(self, schema: core_schema.ModelSchema) -> Json:
         model: type[BaseModel] = schema["cls"]
         made = super().model_schema(schema)

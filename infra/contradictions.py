@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 from rayfort.facts import NATIVE_SIDECARS_POSSIBLE
 from rayfort.mesh.gateway import gateway_problems
+from rayfort.mesh.istio import sidecars
+from rayfort.mesh.mtls import MtlsMode
+from rayfort.mesh.sidecars import Sidecars
 from rayfort.pod_security import PodSecurity, check_level, strictest
 from rayfort.proxy.kbatch_config import user_namespace
 from rayfort.workspace import check_fits
@@ -20,7 +23,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
     for index, workspace in enumerate(settings.workspaces):
         for number, cluster in enumerate(workspace.clusters):
             try:
-                check_fits(cluster, facts, settings.operator.version)
+                check_fits(cluster, facts, settings.operator_version)
             except ValueError as error:
                 yield Problem(f"{NAMESPACE}:workspaces[{index}].clusters[{number}]", str(error))
     yield from _never_admitted(settings)
@@ -28,6 +31,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
     yield from _unknown_revisions(settings)
     yield from _gateway(settings)
     yield from _observability(settings)
+    yield from _addon(settings)
     if mesh and mesh.native_sidecars and not facts.kubelets_at_least(NATIVE_SIDECARS_POSSIBLE):
         yield Problem(
             f"{NAMESPACE}:mesh.nativeSidecars",
@@ -95,6 +99,32 @@ def _observability(settings: Settings) -> Iterator[Problem]:
         yield Problem(f"{NAMESPACE}:mesh.tracing", text)
 
 
+def _addon(settings: Settings) -> Iterator[Problem]:
+    """GKE's Ray operator, and settings of an operator that it is not."""
+    key, mesh = f"{NAMESPACE}:cluster.rayOperatorAddon", settings.istio
+    if settings.self_managed_operator:
+        return
+    if settings.operator.model_fields_set:
+        yield Problem(
+            f"{NAMESPACE}:operator",
+            "Google installs the operator (cluster.rayOperatorAddon), and lets nobody choose its version, "
+            "namespace, watched namespaces, values or sidecar; leave one of the two out",
+        )
+    modes = {mesh.mtls, *(workspace.mtls for workspace in settings.workspaces)} if mesh else set()
+    if MtlsMode.STRICT in modes:
+        yield Problem(
+            key,
+            "GKE's operator cannot join the mesh, so that Ray clusters with STRICT refuse it and it follows "
+            "no RayJob and no RayService; leave it out, or set mesh.enabled to false",
+        )
+    elif mesh and sidecars(mesh, settings.cluster.facts) is Sidecars.CLASSIC:
+        yield Problem(
+            key,
+            "GKE's operator makes workers wait for the head in an init container, which with classic "
+            "sidecars never ends, and has no setting against it; leave it out, or use native sidecars",
+        )
+
+
 def _unwatched(settings: Settings) -> Iterator[Problem]:
     watched = settings.operator.watch_namespaces
     for workspace in settings.workspaces if watched else ():
@@ -127,7 +157,8 @@ def _namespaces(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """Every namespace that the stack fills: the key that sets it, its name and its owner."""
     if settings.istio:
         yield f"{NAMESPACE}:mesh.namespace", settings.istio.namespace, "the mesh"
-    yield f"{NAMESPACE}:operator.namespace", settings.operator.namespace, "the operator"
+    if settings.self_managed_operator:
+        yield f"{NAMESPACE}:operator.namespace", settings.operator.namespace, "the operator"
     if settings.gateway:
         yield f"{NAMESPACE}:gateway.namespace", settings.gateway.namespace, "the gateway"
     if (spec := settings.observability) and spec.namespace != settings.mesh.namespace:

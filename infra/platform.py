@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import pulumi
 from rayfort.chart import Chart
-from rayfort.cluster import ExistingCluster, ExistingClusterArgs
 from rayfort.mesh.gateway import GATEWAY, DashboardGateway, DashboardGatewayArgs
 from rayfort.mesh.gateway_routes import HTTPS_PORT
 from rayfort.mesh.istio import IstioMesh, IstioMeshArgs, sidecars
@@ -19,6 +18,8 @@ from rayfort.ray.cluster import RayCluster
 from rayfort.ray.operator import KubeRayOperator, KubeRayOperatorArgs
 from rayfort.workspace import RayWorkspace, RayWorkspaceArgs, WorkspaceNamespace, WorkspaceSpec
 
+from infra import cluster as clusters
+from infra.cluster import AnyCluster
 from infra.settings import Settings
 from infra.weakened import weakened
 
@@ -29,9 +30,9 @@ _Args = TypeVar("_Args", bound=Model)
 class Platform:
     """What a stack has, for its outputs and for tests."""
 
-    cluster: ExistingCluster
+    cluster: AnyCluster
     mesh: IstioMesh | None
-    operator: KubeRayOperator
+    operator: KubeRayOperator | None
     workspaces: Mapping[str, RayWorkspace]
     kbatch: KbatchProxy | None
     gateway: DashboardGateway | None
@@ -49,19 +50,13 @@ def build(settings: Settings, root: Path) -> Platform:
         SettingsError: if the kubeconfig cannot be read; nothing is registered then.
     """
     facts = settings.cluster.facts
-    cluster = ExistingCluster(
-        "cluster",
-        ExistingClusterArgs(
-            kubeconfig=settings.cluster.read_kubeconfig(root),
-            context=settings.cluster.context,
-            identifier=settings.cluster.identifier,
-            facts=facts,
-        ),
-    )
+    cluster = clusters.make(settings.cluster, root)
 
     def on_cluster(*after: pulumi.Resource | None) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(
-            providers=[cluster.provider], depends_on=[resource for resource in after if resource]
+            providers=[cluster.provider],
+            depends_on=[resource for resource in after if resource],
+            deleted_with=clusters.goes_with(cluster, settings.cluster),
         )
 
     domain = facts.cluster_domain
@@ -78,17 +73,19 @@ def build(settings: Settings, root: Path) -> Platform:
         )
     specs = {spec.name: _workspace(settings, spec) for spec in settings.workspaces}
     namespaces = {name: WorkspaceNamespace(name, args, on_cluster(mesh)) for name, args in specs.items()}
-    operator = KubeRayOperator(
-        "kuberay",
-        _operator(settings, root),
-        # Its Pod gets a sidecar, which istiod must be there to inject; its Roles lie in what it watches.
-        on_cluster(mesh, *namespaces.values()),
-        sidecars=sidecars(settings.istio, facts),
-        cluster_domain=domain,
-        istio_cni=facts.istio_cni,
-        revision=revision,
-        metrics_namespaces=scrapers,
-    )
+    operator = None
+    if settings.self_managed_operator:
+        operator = KubeRayOperator(
+            "kuberay",
+            _operator(settings, root),
+            # Its Pod gets a sidecar, which istiod must be there to inject; its Roles lie in what it watches.
+            on_cluster(mesh, *namespaces.values()),
+            sidecars=sidecars(settings.istio, facts),
+            cluster_domain=domain,
+            istio_cni=facts.istio_cni,
+            revision=revision,
+            metrics_namespaces=scrapers,
+        )
     workspaces = {
         name: RayWorkspace(name, args, on_cluster(mesh, operator), namespace=namespaces[name])
         for name, args in specs.items()
@@ -151,10 +148,11 @@ def outputs(platform: Platform, settings: Settings) -> dict[str, Any]:
         "rayClusters": port_forwards,
         "rayTokens": pulumi.Output.secret(tokens),
         "versions": {
-            "kuberay": settings.operator.version,
+            "kuberay": settings.operator_version,
             "istio": settings.istio.version if settings.istio else None,
         },
         "weakened": weakened(settings),
+        **({"cluster": reached} if (reached := clusters.access(platform.cluster, settings.cluster)) else {}),
         **({"kbatch": {"url": kbatch.url, "jupyterhubValues": kbatch.hub_values}} if kbatch else {}),
         **({"gateway": _gateway_access(gateway)} if gateway else {}),
         **({"observability": platform.observability.access} if platform.observability else {}),
@@ -218,7 +216,7 @@ def _in_mesh(mesh: IstioMeshArgs) -> dict[str, Any]:
 def _meshed(settings: Settings) -> tuple[str, ...]:
     """The namespaces of the mesh's workloads."""
     others = (
-        settings.operator if settings.operator.in_mesh else None,
+        settings.operator if settings.self_managed_operator and settings.operator.in_mesh else None,
         settings.kbatch if settings.kbatch and settings.kbatch.in_mesh else None,
         settings.gateway,
     )
@@ -235,8 +233,8 @@ def _workspace(settings: Settings, spec: WorkspaceSpec) -> RayWorkspaceArgs:
     return RayWorkspaceArgs(
         spec=spec,
         facts=settings.cluster.facts,
-        operator_version=settings.operator.version,
-        operator_namespace=settings.operator.namespace,
+        operator_version=settings.operator_version,
+        operator_namespace=settings.operator_namespace,
         image_repository=settings.ray_image,
         gateway=settings.gateway.client if settings.gateway else None,
         exposed=settings.gateway.exposed_in(spec.name) if settings.gateway else (),

@@ -4,12 +4,14 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, Final, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 NAMESPACE: Final = "rayfort"
+# What a union of models says where ``kind`` names none of them.
+UNKNOWN_KIND: Final = "unknown_kind"
 
 # A default that is computed from a value which has an error of its own.
 _FOLLOWS: Final = "default_factory_not_called"
@@ -76,6 +78,8 @@ def from_validation(error: ValidationError, model: type[BaseModel]) -> list[Prob
 
 def _problem(error: ErrorDetails, model: type[BaseModel]) -> Problem:
     location = tuple(part for part in error["loc"] if part != "[key]")
+    if error["type"] == UNKNOWN_KIND:
+        return Problem(_key((*location, "kind")), error["msg"])
     if error["type"] == "extra_forbidden":
         return Problem(_key(location), _unknown_key(location, model))
     return Problem(_key(location), _text(error))
@@ -84,8 +88,14 @@ def _problem(error: ErrorDetails, model: type[BaseModel]) -> Problem:
 def _key(location: tuple[int | str, ...]) -> str:
     text = ""
     for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+        if not _is_tag(part):
+            text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return f"{NAMESPACE}:{text.removeprefix('.')}"
+
+
+def _is_tag(part: int | str) -> bool:
+    """Whether this is no key, but the name of the model that a union took, in angle brackets."""
+    return str(part).startswith("<")
 
 
 def _text(error: ErrorDetails) -> str:
@@ -106,23 +116,33 @@ def _unknown_key(location: tuple[int | str, ...], model: type[BaseModel]) -> str
 
 def _keys_at(location: Sequence[int | str], root: type[BaseModel]) -> list[str]:
     """The keys that the model at ``location`` knows."""
-    model = root
+    annotation: Any = root
     for part in location:
         if isinstance(part, int):
             continue
-        fields = model.model_fields.items()
-        annotation = next(field.annotation for name, field in fields if part in (name, field.alias))
-        inner = _model_in(annotation)
-        if inner is None:
-            return []
-        model = inner
-    return [field.alias or name for name, field in model.model_fields.items()]
+        if _is_tag(part):
+            annotation = _tagged(annotation, part)
+        elif get_origin(annotation) is dict:
+            annotation = get_args(annotation)[1]
+        else:
+            model = _model_in(annotation)
+            fields = model.model_fields.items() if model else ()
+            annotation = next(
+                (field.annotation for name, field in fields if part in (name, field.alias)), None
+            )
+    model = _model_in(annotation)
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
+
+
+def _tagged(annotation: Any, tag: str) -> Any:
+    """The model that a union has under a tag."""
+    return next((item for item in get_args(annotation) if Tag(tag) in get_args(item)), None)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     """The model in an annotation such as ``tuple[Model, ...]`` or ``Model | None``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in {Union, UnionType, tuple}:
+    if get_origin(annotation) in {Annotated, Union, UnionType, tuple}:
         return next((model for item in get_args(annotation) if (model := _model_in(item))), None)
     return None

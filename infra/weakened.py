@@ -12,6 +12,7 @@ from rayfort.network import reaches_metadata
 from rayfort.pod_security import PodSecurity
 from rayfort.workspace import WorkspaceSpec, cluster_identities
 
+from infra.cluster_settings import ClusterSettings, GkeClusterSettings
 from infra.pod_settings import LOOSE, past_the_sidecar, pod_settings
 from infra.problems import NAMESPACE, Problem
 from infra.settings import Settings
@@ -44,6 +45,7 @@ def _weakenings(settings: Settings) -> Iterator[Problem]:
             yield Problem(
                 f"{NAMESPACE}:operator.inMesh", "the operator cannot follow RayJobs in a STRICT mesh"
             )
+    yield from _weakened_gke(settings.cluster)
     if not settings.cluster.facts.network_policy:
         yield Problem(f"{NAMESPACE}:cluster.facts.networkPolicy", "NetworkPolicies are not enforced")
     for index, workspace in enumerate(settings.workspaces):
@@ -55,6 +57,22 @@ def _weakenings(settings: Settings) -> Iterator[Problem]:
             yield Problem(f"{NAMESPACE}:kbatch.inMesh", "the proxy's traffic is plaintext")
         if settings.kbatch.cron_jobs:
             yield Problem(f"{NAMESPACE}:kbatch.cronJobs", "CronJobs bypass the job template")
+
+
+def _weakened_gke(cluster: ClusterSettings) -> Iterator[Problem]:
+    if not isinstance(cluster, GkeClusterSettings):
+        return
+    key = f"{NAMESPACE}:cluster"
+    if cluster.access.public_ip:
+        yield Problem(f"{key}.access.publicIp", "the control plane has a public address")
+    if not cluster.network.flow_logs:
+        yield Problem(f"{key}.network.flowLogs", "nobody can tell later who spoke with whom")
+    if not cluster.deletion_protection:
+        yield Problem(f"{key}.deletionProtection", "a destroy deletes the cluster and the key of its Secrets")
+    if cluster.istio_cni:
+        yield Problem(
+            f"{key}.istioCni", "nobody has shown that Istio's CNI plugin works with GKE's Dataplane V2"
+        )
 
 
 def _weakened_gateway(gateway: GatewaySpec | None) -> Iterator[Problem]:
@@ -103,6 +121,12 @@ def _weakened_workspace(where: str, workspace: WorkspaceSpec) -> Iterator[Proble
             yield Problem(
                 f"{where}.clusters[{number}].runtimeEnvToken",
                 "Ray sends the token to every host that a runtime_env names",
+            )
+        redis = cluster.gcs_fault_tolerance
+        if redis and redis.redis_cidrs and not redis.redis_address.startswith("rediss://"):
+            yield Problem(
+                f"{where}.clusters[{number}].gcsFaultTolerance.redisAddress",
+                "no rediss://: Ray's state and Redis' password leave the cluster in plaintext",
             )
     owners: dict[Identity, str] = {}
     for number, cluster in enumerate(workspace.clusters):

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from sandbox.plugins.install import install
+from sandbox.plugins.install import ANALYZER, install, install_analyzer
 from sandbox.processes import write_private
 from sandbox.progress import Progress
 from sandbox.proxies import direct
@@ -84,8 +84,15 @@ def prepare(
     if stand_ins:
         directory = install(home / "plugins", Path(sys.executable), root, helm=tools["helm"])
         # Last on PATH: a plugin that is installed wins.
-        environment["PATH"] = f"{environment.get('PATH', os.defpath)}{os.pathsep}{directory}"
+        _append(environment, directory)
+    if not shutil.which(ANALYZER, path=environment.get("PATH")):
+        _append(environment, install_analyzer(home / "analyzers", Path(sys.executable)))
     return Engine(home, environment, stand_ins)
+
+
+def _append(environment: dict[str, str], directory: Path) -> None:
+    """Put a directory at the end of PATH."""
+    environment["PATH"] = f"{environment.get('PATH', os.defpath)}{os.pathsep}{directory}"
 
 
 def _official(pulumi: Path, environment: Mapping[str, str], progress: Progress) -> set[str]:

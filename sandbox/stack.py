@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pulumi.automation as auto
 import yaml
+from pulumi.automation.events import PolicyEvent
 from rayfort.model import merge
 
 from infra import program
@@ -32,11 +33,18 @@ class StackError(RuntimeError):
 
 @dataclass
 class Changes:
-    """What an operation did, counted by kind (create, update, replace, delete, same)."""
+    """What an operation did, counted by kind (create, update, replace, delete, same).
+
+    Attributes:
+        counts: how many resources by kind of change.
+        errors, warnings: what Pulumi and its plugins said.
+        violations: what the policy pack has against the stack, each with the rule's name.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
 
     @property
     def summary(self) -> str:
@@ -83,7 +91,11 @@ class SandboxStack:
             StackError: with what Pulumi reported.
         """
         return self._run(
-            "up", lambda stack, events: stack.up(refresh=True, on_event=events, on_output=_drop), note
+            "up",
+            lambda stack, events: stack.up(
+                refresh=True, on_event=events, on_output=_drop, policy_packs=[self._policies]
+            ),
+            note,
         )
 
     def preview(
@@ -98,7 +110,12 @@ class SandboxStack:
         return self._run(
             "preview",
             lambda stack, events: stack.preview(
-                refresh=True, on_event=events, on_output=show, diff=diff, color="never"
+                refresh=True,
+                on_event=events,
+                on_output=show,
+                diff=diff,
+                color="never",
+                policy_packs=[self._policies],
             ),
             note,
         )
@@ -126,6 +143,11 @@ class SandboxStack:
         """Whether the stack was ever made."""
         return any((self._engine.home / "backend" / ".pulumi" / "stacks").rglob(f"{STACK}.json"))
 
+    @property
+    def _policies(self) -> str:
+        """The directory of the policy pack."""
+        return str(self._root / "policies")
+
     def _run(
         self, verb: str, call: Callable[[auto.Stack, Callable[[auto.EngineEvent], None]], Any], note: Note
     ) -> Changes:
@@ -135,7 +157,7 @@ class SandboxStack:
         try:
             call(stack, lambda event: _follow(event, changes, note))
         except auto.CommandError as error:
-            reasons = changes.errors or [str(error).strip()]
+            reasons = [*changes.violations, *changes.errors] or [str(error).strip()]
             raise StackError(f"pulumi {verb} failed:\n" + "\n".join(reasons)) from None
         return changes
 
@@ -268,12 +290,21 @@ def _follow(event: auto.EngineEvent, changes: Changes, note: Note) -> None:
             str(getattr(kind, "value", kind)): count
             for kind, count in event.summary_event.resource_changes.items()
         }
+    if event.policy_event:
+        changes.violations.append(_violation(event.policy_event))
     diagnostic = event.diagnostic_event
     if diagnostic and not diagnostic.ephemeral and diagnostic.severity in {"error", "warning"}:
         about = diagnostic.urn.rsplit("::", 1)[-1] if diagnostic.urn else ""
         text = _without_colour(diagnostic.message).strip()
         line = f"{about}: {text}" if about else text
         (changes.errors if diagnostic.severity == "error" else changes.warnings).append(line)
+
+
+def _violation(found: PolicyEvent) -> str:
+    """Rule, level and resource, then what is wrong; the rule's own description is left out."""
+    about = (found.resource_urn or "").rsplit("::", 1)[-1]
+    problem = _without_colour(found.message).strip().partition("\n")
+    return f"{found.policy_name} ({found.enforcement_level}) {about}: {problem[2].strip() or problem[0]}"
 
 
 def _without_colour(text: str) -> str:

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import yaml
 
-from cli.checks import Check, State
+from cli.checks import Check, State, gke
 from cli.checks.sandbox import plugin
 from cli.stacks import MASK, StackFile
+from infra.cluster_settings import ExistingClusterSettings, GkeClusterSettings
 from infra.problems import SettingsError
-from infra.settings import ClusterSettings, Settings
+from infra.settings import Settings
 from sandbox.engine import PROVIDERS
 from sandbox.toolchain import TOOLS, Toolchain
 from sandbox.tools import probe
@@ -23,13 +24,14 @@ LANGUAGE_HOST: Final = "pulumi-language-python"
 PASSPHRASES: Final = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 
 
-def checks(root: Path, stack: StackFile, settings: Settings) -> Iterator[Check]:
+def checks(root: Path, stack: StackFile, settings: Settings, *, ask: bool = True) -> Iterator[Check]:
     """The checks of a stack.
 
     Args:
         root: the project's directory.
         stack: its file.
         settings: what the file says.
+        ask: whether clouds are asked as well, which takes seconds.
     """
     yield engine()
     yield language_host()
@@ -39,7 +41,10 @@ def checks(root: Path, stack: StackFile, settings: Settings) -> Iterator[Check]:
     if stack.passphrase and not any(os.environ.get(name) for name in PASSPHRASES):
         text = "the stack's secrets need one, and none is in the environment"
         yield Check("passphrase", State.WARN, text, f"set {' or '.join(PASSPHRASES)}, or Pulumi asks for it")
-    yield from kubeconfig(root, settings.cluster)
+    if isinstance(settings.cluster, ExistingClusterSettings):
+        yield from kubeconfig(root, settings.cluster)
+    if isinstance(settings.cluster, GkeClusterSettings):
+        yield from gke.checks(settings.cluster, ask=ask)
     yield from local_files(root, settings)
 
 
@@ -69,7 +74,7 @@ def language_host() -> Check:
     return Check("language host", State.MISSING, f"{LANGUAGE_HOST} is not on PATH", INSTALL_PULUMI)
 
 
-def kubeconfig(root: Path, cluster: ClusterSettings) -> Iterator[Check]:
+def kubeconfig(root: Path, cluster: ExistingClusterSettings) -> Iterator[Check]:
     """The kubeconfig, its context, and the program that gets its credentials."""
     if cluster.kubeconfig and cluster.kubeconfig.get_secret_value() == MASK:
         yield Check("kubeconfig", State.OK, "encrypted in the stack's file; not read here")

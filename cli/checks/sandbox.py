@@ -78,7 +78,7 @@ def plugin(name: str, home: Path, *, stand_in: bool) -> Check:
         stand_in: whether Rayfort's own stand-in may take its place.
     """
     subject = f"Pulumi plugin {name}"
-    wanted = version(PROVIDERS[name])
+    wanted = version(PROVIDERS.get(name, f"pulumi-{name}"))
     if stand_in and os.environ.get(PLUGINS_VARIABLE) == "stand-in":
         return Check(subject, State.OK, f"Rayfort's stand-in, as {PLUGINS_VARIABLE} says")
     if path := shutil.which(f"pulumi-resource-{name}"):

@@ -1,6 +1,16 @@
 """Secure Ray on Kubernetes, as Pulumi components."""
 
-from rayfort.cluster import ExistingCluster, ExistingClusterArgs
+from typing import TYPE_CHECKING, Any
+
+from rayfort import cluster
+from rayfort.cluster import (
+    ExistingCluster,
+    ExistingClusterArgs,
+    GkeClusterArgs,
+    KindCluster,
+    KindClusterArgs,
+    KindPort,
+)
 from rayfort.facts import ClusterDns, ClusterFacts
 from rayfort.mesh.gateway import DashboardGateway, DashboardGatewayArgs, GatewaySpec
 from rayfort.mesh.gateway_login import IapLogin, JwtLogin
@@ -13,10 +23,12 @@ from rayfort.proxy.kbatch import KbatchProxy, KbatchProxyArgs
 from rayfort.ray.auth import TokenAuth, TokenSource
 from rayfort.ray.auth_token import RayAuthToken, RayAuthTokenArgs
 from rayfort.ray.cluster import RayCluster, RayClusterArgs
+from rayfort.ray.fault_tolerance import GcsFaultTolerance
 from rayfort.ray.headless_service import RayHeadlessService, RayHeadlessServiceArgs
 from rayfort.ray.netrc import NetrcEntry, NetrcSecret, NetrcSecretArgs
 from rayfort.ray.operator import KubeRayOperator, KubeRayOperatorArgs
 from rayfort.ray.ports import RayPorts, Traffic
+from rayfort.ray.secret_key import SecretKeyRef
 from rayfort.ray.spec import HeadNode, RayClusterSpec, Resources, WorkerGroup
 from rayfort.workspace import (
     Client,
@@ -26,6 +38,9 @@ from rayfort.workspace import (
     WorkspaceNamespace,
     WorkspaceSpec,
 )
+
+if TYPE_CHECKING:
+    from rayfort.cluster import GkeCluster
 
 __all__ = [
     "Client",
@@ -40,6 +55,9 @@ __all__ = [
     "GatewayService",
     "GatewaySpec",
     "GatewayTls",
+    "GcsFaultTolerance",
+    "GkeCluster",
+    "GkeClusterArgs",
     "HeadNode",
     "IapLogin",
     "IstioMesh",
@@ -47,6 +65,9 @@ __all__ = [
     "JwtLogin",
     "KbatchProxy",
     "KbatchProxyArgs",
+    "KindCluster",
+    "KindClusterArgs",
+    "KindPort",
     "KubeRayOperator",
     "KubeRayOperatorArgs",
     "MeshObservability",
@@ -66,6 +87,7 @@ __all__ = [
     "RayWorkspace",
     "RayWorkspaceArgs",
     "Resources",
+    "SecretKeyRef",
     "TokenAuth",
     "TokenSource",
     "Traffic",
@@ -73,3 +95,10 @@ __all__ = [
     "WorkspaceNamespace",
     "WorkspaceSpec",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What is imported on demand."""
+    if name == "GkeCluster":
+        return cluster.GkeCluster
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,6 +5,7 @@ from typing import Final
 
 from rayfort import versions
 from rayfort.model import Cidr, DnsLabel, DnsName, Model, SemVer
+from rayfort.node_pools import NodePoolFacts
 
 CLUSTER_DOMAIN: Final = "cluster.local"
 
@@ -45,6 +46,10 @@ class ClusterFacts(Model):
             GKE Autopilot does not, and of GKE's Dataplane V2 nobody has said or shown that it does.
         api_server_cidrs: addresses of the API server, for egress rules; empty means any address.
         dns_namespace: where the DNS server runs.
+        dns_addresses: addresses outside the cluster at which Pods ask for names as well: GKE's Cloud DNS
+            answers at 169.254.169.254.
+        storage_classes: the storage classes that are there, the default one first; empty where nobody said.
+        node_pools: the node pools that Ray nodes may name in ``nodePool``, by name.
     """
 
     dns: ClusterDns = ClusterDns.COREDNS
@@ -56,6 +61,14 @@ class ClusterFacts(Model):
     istio_cni: bool = False
     api_server_cidrs: tuple[Cidr, ...] = ()
     dns_namespace: DnsLabel = "kube-system"
+    dns_addresses: tuple[Cidr, ...] = ()
+    storage_classes: tuple[DnsName, ...] = ()
+    node_pools: dict[DnsLabel, NodePoolFacts] = {}
+
+    @property
+    def native_sidecars(self) -> bool:
+        """Whether every kubelet takes sidecars as init containers that go on running."""
+        return self.kubelets_at_least(NATIVE_SIDECARS_POSSIBLE)
 
     def kubelets_at_least(self, version: str) -> bool:
         """Whether every kubelet is of ``version`` or newer."""

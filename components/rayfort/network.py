@@ -24,10 +24,19 @@ def default_deny_spec() -> JsonObject:
     return {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
-def dns_spec(dns_namespace: str) -> JsonObject:
+def dns_spec(dns_namespace: str, addresses: Sequence[str] = ()) -> JsonObject:
     """``spec`` that lets every Pod ask the cluster's DNS."""
+    return _egress({}, [dns_rule(dns_namespace, addresses)])
+
+
+def dns_rule(dns_namespace: str, addresses: Sequence[str] = ()) -> JsonObject:
+    """The rule for questions to the cluster's DNS, in a namespace and at addresses outside the cluster.
+
+    Such an address may be the metadata server's: what it serves besides names stays closed.
+    """
     ports = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
-    return _egress({}, [{"to": [_namespace(dns_namespace)], "ports": ports}])
+    outside = [{"ipBlock": {"cidr": address}} for address in addresses]
+    return {"to": [_namespace(dns_namespace), *outside], "ports": ports}
 
 
 def mesh_spec(root_namespace: str) -> JsonObject:

@@ -25,6 +25,17 @@ JAEGER_CHART_REPOSITORY: Final = "https://jaegertracing.github.io/helm-charts"
 RAY_IMAGE: Final = "docker.io/rayproject/ray"
 KBATCH_PROXY_IMAGE: Final = "ghcr.io/kbatch-dev/kbatch-proxy"
 
+# Kind supports a node image with the release that it was built for; digests: release notes of that release.
+KIND: Final = "0.33.0"
+KIND_NODE_REPOSITORY: Final = "docker.io/kindest/node"
+KIND_NODE_DIGESTS: Final = {
+    "1.37.0": "sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5",
+    "1.36.4": "sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed",
+    "1.35.8": "sha256:07b2536e30b803ed61d1677a79df6115f798ce64c80f9e22f6ed45afd09323c0",
+    "1.34.11": "sha256:44e222ee2132dab25ff87301682f89eb82c7880ea3a1bf543bfe9708fd08d67d",
+}
+KIND_KUBERNETES: Final = "1.36.4"  # the minor version of the sandbox, where everything is tested
+
 KUBERAY_CRD_URL: Final = (
     "https://raw.githubusercontent.com/ray-project/kuberay/v{version}/helm-chart/kuberay-operator/crds/{file}"
 )
@@ -35,6 +46,7 @@ KUBERAY_AUTH_SECRET_NAME: Final = "1.6.0"  # noqa: S105 - a version
 KUBERAY_UPGRADE_STRATEGY: Final = "1.6.0"
 KUBERAY_CRON_JOB: Final = "1.6.0"
 RAY_TOKEN_AUTH: Final = "2.52.0"  # noqa: S105 - a version
+RAY_RUNTIME_ENV_TOKEN: Final = "2.55.0"  # noqa: S105 - a version; the oldest in which it was seen to work
 ISTIO_TLS_MIN_VERSION_FLAG: Final = "1.30.0"
 ISTIO_NATIVE_SIDECARS_AUTO: Final = "1.27.0"
 

@@ -7,7 +7,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 from pydantic import field_validator, model_validator
 
-from rayfort import fence, labels, network, pod_security, versions
+from rayfort import fence, labels, network, placement, pod_security, versions
 from rayfort.component import Component, meta
 from rayfort.facts import ClusterFacts
 from rayfort.mesh import authorization, istio, membership, mtls, scope
@@ -191,6 +191,8 @@ def check_fits(cluster: RayClusterSpec, facts: ClusterFacts, operator_version: s
             f"cluster {cluster.name}: traffic 'l7' names nodes by their address, which "
             f"{facts.dns.value} does not resolve; use 'l4', or run CoreDNS"
         )
+    if text := placement.problem(cluster, facts):
+        raise ValueError(f"cluster {cluster.name}: {text}")
     try:
         cluster.auth.source_for(operator_version)
     except ValueError as error:
@@ -221,7 +223,7 @@ def network_policies(args: RayWorkspaceArgs) -> Iterator[tuple[str, JsonObject]]
     """Names and specs of the workspace's NetworkPolicies."""
     spec, facts = args.spec, args.facts
     yield network.DEFAULT_DENY, network.default_deny_spec()
-    yield "allow-dns", network.dns_spec(facts.dns_namespace)
+    yield "allow-dns", network.dns_spec(facts.dns_namespace, facts.dns_addresses)
     if args.mesh:
         yield "allow-mesh", network.mesh_spec(args.mesh_namespace)
         if args.tracing and args.tracing.namespace:
@@ -240,6 +242,11 @@ def network_policies(args: RayWorkspaceArgs) -> Iterator[tuple[str, JsonObject]]
             f"{cluster.name}-head",
             network.head_ingress_spec(cluster.name, ports, {**callers, Peer.GATEWAY: gateways}),
         )
+        if redis := cluster.gcs_fault_tolerance:
+            yield (
+                f"{cluster.name}-redis",
+                network.redis_spec(cluster.name, redis.redis_namespace, redis.redis_cidrs, redis.port),
+            )
         if cluster.autoscaling:
             yield (
                 f"{cluster.name}-api-server",
@@ -264,7 +271,8 @@ def mesh_policies(args: RayWorkspaceArgs) -> Iterator[tuple[str, str, str, JsonO
         mtls.destination_rule_spec(namespace, args.facts.cluster_domain),
     )
     traces = args.tracing.namespace if args.tracing else None
-    known = dict.fromkeys([args.mesh_namespace, *([traces] if traces else [])])
+    states = [redis.redis_namespace for each in spec.clusters if (redis := each.gcs_fault_tolerance)]
+    known = dict.fromkeys([args.mesh_namespace, *([traces] if traces else []), *filter(None, states)])
     yield networking, "Sidecar", WORKSPACE_POLICY, scope.sidecar_spec(list(known))
     yield security, "AuthorizationPolicy", authorization.ALLOW_NOTHING, authorization.allow_nothing_spec()
     callers = [
@@ -370,7 +378,7 @@ class RayWorkspace(Component):
             cluster.name: RayCluster(
                 f"{name}.{cluster.name}",
                 RayClusterArgs(
-                    spec=cluster,
+                    spec=placement.placed(cluster, args.facts),
                     namespace=self.namespace,
                     operator_version=args.operator_version,
                     image_repository=args.image_repository,

@@ -1,4 +1,4 @@
-"""Putting the stand-in plugins where the engine finds them."""
+"""Putting the stand-in plugins, and what runs policy packs, where the engine finds them."""
 
 import shlex
 from pathlib import Path
@@ -8,6 +8,7 @@ _MODULES: Final = {
     "kubernetes": "sandbox.plugins.kubernetes_provider",
     "random": "sandbox.plugins.random_provider",
 }
+ANALYZER: Final = "pulumi-analyzer-policy-python"
 
 
 def install(directory: Path, python: Path, repo_root: Path, *, helm: Path) -> Path:
@@ -33,9 +34,50 @@ def install(directory: Path, python: Path, repo_root: Path, *, helm: Path) -> Pa
             "export PYTHONPATH RAYFORT_HELM\n"
             f'exec {shlex.quote(str(python.absolute()))} -m {module} "$@"\n'
         )
-        path = directory / f"pulumi-resource-{name}"
-        temporary = path.with_suffix(".new")
-        temporary.write_text(script)
-        temporary.chmod(0o755)
-        temporary.replace(path)  # an engine may be starting the old one right now
+        _write(directory / f"pulumi-resource-{name}", script)
+    return directory
+
+
+def install_analyzer(directory: Path, python: Path) -> Path:
+    """Write the executable that runs policy packs in Python, a part of Pulumi's own release.
+
+    The engine starts it in the pack's directory, with its own address and that directory as arguments, and
+    with the runtime's options of ``PulumiPolicy.yaml`` after them.
+
+    Args:
+        directory: where to; made if it does not exist.
+        python: interpreter for the packs, whose environment holds what they import.
+
+    Returns:
+        The directory, to be put at the END of the engine's PATH.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    interpreter = shlex.quote(str(python.absolute()))
+    _write(directory / ANALYZER, f'#!/bin/sh\nexec {interpreter} -u -m pulumi.policy "$1" "$2"\n')
+    return directory
+
+
+def _write(path: Path, script: str) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.write_text(script)
+    temporary.chmod(0o755)
+    temporary.replace(path)  # an engine may be starting the old one right now
+
+
+def install_dynamic(directory: Path, python: Path) -> Path:
+    """Write the executable `pulumi-resource-pulumi-python`, which runs dynamic providers.
+
+    Pulumi's release has it, as a script around the same module of the SDK; no package registry does.
+
+    Args:
+        directory: where to; made if it does not exist.
+        python: interpreter of an environment that holds the providers' modules.
+
+    Returns:
+        The directory, for the engine's PATH.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    # Unbuffered: the engine waits for the port, which the module prints without flushing.
+    script = f'#!/bin/sh\nexec {shlex.quote(str(python.absolute()))} -u -m pulumi.dynamic "$@"\n'
+    _write(directory / "pulumi-resource-pulumi-python", script)
     return directory

@@ -220,6 +220,7 @@ CRANE = Module(
     disk_gb=0.3,
     variables=_stamp("github.com/google/go-containerregistry/cmd/crane/cmd.Version"),
 )
+KIND = Module(folder="kind", path="sigs.k8s.io/kind", disk_gb=0.3)
 # A collector is put together from modules, by a program that OpenTelemetry's own builder writes: it lies
 # beside this go.mod, with the builder's settings.
 OTELCOL = Module(folder="otelcol", path="go.opentelemetry.io/collector/otelcol", disk_gb=0.8)
@@ -291,6 +292,7 @@ _TOOLS = (
         ("-version",),
         never,
     ),
+    Tool("kind", KIND, "sigs.k8s.io/kind", ("version", "--quiet"), exactly),
     Tool("otelcol", OTELCOL, "rayfort.local/tools/otelcol", ("--version",), never),
     Tool(
         "crane",
@@ -344,6 +346,8 @@ _ASSETS = (
             "prometheus-pushgateway/Chart.yaml",
         ),
     ),
+    # What its node images have beside Debian's packages; for a test.
+    Asset("kind-node-files", KIND, "images/base/files", ("**/*",)),
     Asset("kwok-pod-stages", KWOK, "kustomize/stage/pod/fast", ("pod-*.yaml",)),
     Asset("kwok-node-stages", KWOK, "kustomize/stage/node/fast", ("node-*.yaml",)),
 )

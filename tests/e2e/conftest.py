@@ -16,7 +16,7 @@ from tests.e2e.sandbox import REUSE, Sandbox
 
 HERE = Path(__file__).parent
 # What they make has no room on the node beside the lab of the others.
-FIRST = ("test_upgrade.py", "test_negative_controls.py")
+FIRST = ("test_upgrade.py", "test_rotation.py", "test_negative_controls.py")
 LAST = "test_lifecycle.py"  # it ends the sandbox
 
 

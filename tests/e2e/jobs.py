@@ -10,6 +10,16 @@ from typing import Any
 DASHBOARD = 8265
 TASKS = 5000
 RESULT = "RESULT "
+# What Ray says of itself over HTTP.
+VIEWS = (
+    "/api/jobs/",
+    "/api/v0/nodes?detail=1",
+    "/api/v0/runtime_envs?detail=1",
+    "/api/v0/tasks?detail=1",
+    "/api/v0/workers?detail=1",
+    "/nodes?view=summary",
+    "/api/cluster_status",
+)
 
 # The seed's: one task for each number. Each also says where it ran.
 MANY_TASKS = Path(__file__).resolve().parents[2].joinpath("examples", "traffic.py").read_text()

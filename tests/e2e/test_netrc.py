@@ -21,16 +21,6 @@ pytestmark = pytest.mark.real
 # Ray remembers what it got from a URI, and what failed, so each run has its own.
 PROJECT = f"https://{lab.HOST}/project-{secrets.token_hex(4)}.zip"
 SECRET_VALUE = "what-only-the-private-project-knows"
-# What Ray says of itself over HTTP.
-VIEWS = (
-    "/api/jobs/",
-    "/api/v0/nodes?detail=1",
-    "/api/v0/runtime_envs?detail=1",
-    "/api/v0/tasks?detail=1",
-    "/api/v0/workers?detail=1",
-    "/nodes?view=summary",
-    "/api/cluster_status",
-)
 SERVE = """
 import base64, http.server, os, pathlib, ssl
 
@@ -168,7 +158,7 @@ def _not_to_be_read(sandbox: Sandbox, cluster: str) -> None:
     assert not sandbox.ray_logs_with(password, cluster, lab.NAMESPACE)
     token = sandbox.token(cluster, lab.NAMESPACE)
     ask = ("curl", "--silent", "--show-error", "--fail", "--fail-early", "--header", "@-")
-    urls = [f"http://127.0.0.1:{jobs.DASHBOARD}{view}" for view in VIEWS]
+    urls = [f"http://127.0.0.1:{jobs.DASHBOARD}{view}" for view in jobs.VIEWS]
     done = lab.in_ray(sandbox, cluster, "head", *ask, *urls, stdin=f"Authorization: Bearer {token}")
     assert done.ok, done.output
     assert lab.HOST in done.output  # the jobs and their environments are in it

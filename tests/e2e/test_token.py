@@ -59,9 +59,10 @@ def _token(sandbox: Sandbox) -> list[dict[str, Any]]:
     ]
 
 
-def _hand_in(
+def hand_in(
     sandbox: Sandbox, job: str, token: str | None, pod: str, container: str, address: str
 ) -> tuple[int, str]:
+    """Hand in a job from a container of a Pod: the status, and what was said."""
     program = SUBMIT % {"token": token, "job": job, "address": address}
     done = sandbox.execute(pod, "python3", "-", container=container, stdin=program)
     assert done.ok, done.output
@@ -92,13 +93,13 @@ def test_a_submission_needs_the_token(sandbox: Sandbox, where: str) -> None:
     place = (sandbox.head(), "ray-head", "127.0.0.1") if inside else (MEMBER, "main", sandbox.address("head"))
     job = f"test-{secrets.token_hex(4)}"  # Ray takes a name once
 
-    status, said = _hand_in(sandbox, job, None, *place)
+    status, said = hand_in(sandbox, job, None, *place)
     assert (status, "Missing authentication token" in said) == (401, True), said
-    status, said = _hand_in(sandbox, job, "wrong", *place)
+    status, said = hand_in(sandbox, job, "wrong", *place)
     assert (status, "Invalid authentication token" in said) == (403, True), said
     assert job not in _jobs(sandbox)
 
-    status, said = _hand_in(sandbox, job, sandbox.token(), *place)
+    status, said = hand_in(sandbox, job, sandbox.token(), *place)
     assert status == 200, said
     assert job in _jobs(sandbox)
 

@@ -16,7 +16,11 @@ from typing import Any
 
 import pytest
 import yaml
+from rayfort.conformance import Status, judge
+from rayfort.conformance.collect import observe
+from rayfort.conformance.kube import KubernetesConnection
 
+from sandbox.control_plane import CONTEXT
 from sandbox.environment import Environment, Report
 from sandbox.kube_api import KubeApi
 from sandbox.node_kind import NodeKind
@@ -167,6 +171,19 @@ def test_the_mesh_is_strict_and_istiod_reads_tls_1_3(environment: Environment, a
     assert read["meshMTLS"]["minProtocolVersion"] == "TLSV1_3"
 
 
+def test_the_policy_pack_has_nothing_against_the_platform(report: Report) -> None:
+    """Pulumi's engine ran it during `up`, when every value is known; the next test shows that it looks."""
+    assert report.changes.violations == []
+
+
+def test_the_policy_pack_names_what_a_stack_weakens(environment: Environment, report: Report) -> None:
+    weak = {"mesh": {"mtls": "PERMISSIVE", "minTls": "TLSV1_2"}}
+    weakened = Environment(ROOT, Progress(), state=environment.state, overrides=weak)
+    found = weakened.preview().violations
+    assert {line.partition(" ")[0] for line in found} == {"mtls-strict", "tls-1-3"}
+    assert all("(advisory)" in line for line in found), found  # a stack for development
+
+
 def test_istiod_validates_what_the_api_server_is_given(environment: Environment, report: Report) -> None:
     """The validation webhook is istiod's own, so a bad policy would be refused here as in production."""
     bad = {
@@ -278,6 +295,27 @@ def test_the_kbatch_proxy_may_do_exactly_what_it_needs(environment: Environment,
     assert not may("create", "jobs.batch", "kube-system")
     assert not may("create", "jobs.batch", NAMESPACE)
     assert not may("list", "namespaces", "default")
+
+
+def test_verify_passes_and_names_what_simulated_nodes_cannot_show(
+    environment: Environment, report: Report
+) -> None:
+    connection = KubernetesConnection(environment.kubeconfig.read_text(), CONTEXT, direct=True)
+    verdicts = judge(observe(connection, probes=("wire", "fence"))).verdicts
+    failed = [verdict for verdict in verdicts if verdict.status is Status.FAIL]
+    assert not failed
+    not_run = {each.check.name: each.details[0] for each in verdicts if each.status is Status.NOT_RUN}
+    assert not_run.pop("gateway-tls-1.3")  # the stack has none
+    assert set(not_run) == {
+        "dashboard-token",
+        "ray-version",
+        "netrc-private",
+        "plaintext-refused",
+        "tls-1.2-refused",
+        "client-certificate",
+        "network-fence",
+    }
+    assert all("simulated nodes: no container runs" in reason for reason in not_run.values()), not_run
 
 
 def test_down_removes_every_object_and_process(environment: Environment, report: Report) -> None:

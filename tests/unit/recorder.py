@@ -33,6 +33,11 @@ NAMESPACE_OBJECT: Final = "kubernetes:core/v1:Namespace"
 RELEASE: Final = "kubernetes:helm.sh/v3:Release"
 RAY_CLUSTER: Final = "kubernetes:ray.io/v1:RayCluster"
 CRDS: Final = "kubernetes:yaml/v2:ConfigGroup"
+GKE_CLUSTER: Final = "gcp:container/cluster:Cluster"
+SERVICE_ACCOUNT: Final = "gcp:serviceaccount/account:Account"
+SERVICE_IDENTITY: Final = "gcp:projects/serviceIdentity:ServiceIdentity"
+KIND_KEY: Final = "a2luZC1rZXktN2YzYTFj"
+KIND_CLUSTER: Final = "pulumi-python:dynamic/rayfort:KindCluster"
 
 
 def is_secret(value: Any) -> bool:
@@ -221,9 +226,42 @@ def computed(type_: str, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]
     """What a provider adds to the inputs once it has made the resource."""
     if type_ == RANDOM_PASSWORD:
         return {"result": password(name, inputs.get("keepers"), int(inputs["length"]))}
+    if type_ == KIND_CLUSTER:
+        return {"kubeconfig": kind_kubeconfig(inputs["clusterName"]), "identifier": f"{name}-0a1b2c"}
+    if type_ == GKE_CLUSTER:
+        endpoints = inputs["controlPlaneEndpointsConfig"]
+        named = {**endpoints["dnsEndpointConfig"], "endpoint": f"gke-{inputs['name']}.example.gke.goog"}
+        return {
+            "endpoint": "172.16.0.2",
+            "controlPlaneEndpointsConfig": {**endpoints, "dnsEndpointConfig": named},
+            "masterAuth": {**inputs["masterAuth"], "clusterCaCertificate": "Q0E="},
+        }
+    if type_ == SERVICE_ACCOUNT:
+        email = f"{inputs['accountId']}@{inputs['project']}.iam.gserviceaccount.com"
+        return {"email": email, "member": f"serviceAccount:{email}"}
+    if type_ == SERVICE_IDENTITY:
+        return {"member": "serviceAccount:service-1@container-engine-robot.iam.gserviceaccount.com"}
     if type_ == RELEASE:
         return {"status": {"name": inputs["name"], "namespace": inputs["namespace"], "status": "deployed"}}
     return {}
+
+
+def kind_kubeconfig(cluster: str) -> str:
+    """A kubeconfig as ``kind`` prints it, with a key that must not be seen anywhere."""
+    context = f"kind-{cluster}"
+    user = {"client-certificate-data": "Y2VydA==", "client-key-data": KIND_KEY}
+    return json.dumps(
+        {
+            "clusters": [
+                {
+                    "name": context,
+                    "cluster": {"server": "https://127.0.0.1:6443", "certificate-authority-data": "Y2E="},
+                }
+            ],
+            "contexts": [{"name": context, "context": {"cluster": context, "user": context}}],
+            "users": [{"name": context, "user": user}],
+        }
+    )
 
 
 def password(name: str, keepers: Mapping[str, str] | None, length: int) -> str:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import re
 
+import pulumi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rayfort import RayAuthToken, RayAuthTokenArgs, TokenAuth, TokenSource
-from rayfort.ray.auth import auth_options, best_source, check_environment, check_ray_version, environment
+from pydantic import ValidationError
+from rayfort import RayAuthToken, RayAuthTokenArgs, RayClusterSpec, TokenAuth, TokenSource
+from rayfort.ray.auth import (
+    auth_options,
+    best_source,
+    check_environment,
+    check_ray_version,
+    check_token,
+    environment,
+)
 from rayfort.ray.auth_token import TOKEN_LENGTH, secret_name
 
 from tests.unit import samples
@@ -115,6 +124,98 @@ def test_variables_that_turn_authentication_off_are_refused(name: str) -> None:
     """KubeRay adds its variable only where the user has none: `RAY_AUTH_MODE=disabled` would win."""
     with pytest.raises(ValueError, match=f"{name} is set by Rayfort"):
         check_environment(["FINE", name])
+
+
+def test_no_setting_makes_an_empty_authoptions() -> None:
+    """`authOptions: {}` is KubeRay's trap; here `auth: {}` is the default, and that asks for a token."""
+    spec = RayClusterSpec.model_validate({"name": "ray", "auth": {}})
+    assert auth_options(spec.auth.source_for("1.6.2"), "name") == {"mode": "token", "secretName": "name"}
+
+
+@pytest.mark.parametrize("node", ["head", "workers"])
+@pytest.mark.parametrize("mode", ["disabled", "token", ""])
+def test_no_node_sets_the_mode_itself(node: str, mode: str) -> None:
+    """Not even to what it is anyhow: whoever reads the stack must not look for it there."""
+    env = {"env": {"RAY_AUTH_MODE": mode}}
+    nodes = {"head": env} if node == "head" else {"worker_groups": [{"name": "small", **env}]}
+    with pytest.raises(ValidationError, match="RAY_AUTH_MODE is set by Rayfort"):
+        RayClusterSpec.model_validate({"name": "ray", **nodes})
+
+
+GIVEN = "k7Qw" * 11
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (GIVEN + "\n", "a line break at an end"),
+        (GIVEN + "\r\n", "a line break at an end"),
+        (" " + GIVEN, "white space or"),
+        (GIVEN + "\n" + GIVEN, "a character that no bearer token may have"),
+        (GIVEN + "ü", "a character that no bearer token may have"),
+        (GIVEN + "$(id)", "a character that no bearer token may have"),
+        ("short", "has 5 characters"),
+        (GIVEN[:31], "has 31 characters"),
+    ],
+)
+def test_a_token_that_no_header_carries_is_refused(given: str, said: str) -> None:
+    """Ray trims it and starts; the operator puts it into a header as it is, and fails."""
+    with pytest.raises(ValidationError, match=said) as caught:
+        TokenAuth(token=given)
+    assert given.strip() not in str(caught.value)
+    with pytest.raises(ValueError, match=said):
+        check_token(given)
+
+
+def test_a_token_of_ones_own_is_the_secrets() -> None:
+    """What `openssl rand -base64 32` of the recipe gives is taken; it never shows."""
+    own = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="
+
+    def program() -> None:
+        args = RayAuthTokenArgs(namespace="team", prefix="ray-auth", token=TokenAuth(token=own).token)
+        RayAuthToken("ray-auth", args, samples.on_cluster())
+
+    run = record(program)
+    secret = run.one(SECRET_OBJECT)
+    assert secret.inputs["stringData"]["auth_token"] == own
+    assert secret.object_name == secret_name("ray-auth", own)
+    assert not run.all(RANDOM_PASSWORD)
+    assert not [text for text in run.texts() if own in text]
+    assert own not in repr(TokenAuth(token=own))
+
+
+def test_a_bad_token_of_another_resource_stops_the_program() -> None:
+    """What a vault's provider gives is known only while the program runs."""
+
+    def program() -> None:
+        bad = pulumi.Output.from_input(GIVEN + "\n")
+        RayAuthToken(
+            "ray-auth", RayAuthTokenArgs(namespace="team", prefix="ray-auth", token=bad), samples.on_cluster()
+        )
+
+    run = record(program, catch=True)
+    assert "a line break at an end" in str(run.error)
+    assert GIVEN not in str(run.error)
+    assert not run.all(SECRET_OBJECT)
+
+
+@pytest.mark.parametrize("other", [{"source": "operator"}, {"rotation": "2"}])
+def test_a_token_of_ones_own_is_the_only_one(other: dict[str, str]) -> None:
+    """Nobody should have to guess which of two wins."""
+    with pytest.raises(ValidationError, match="token is given"):
+        TokenAuth.model_validate({"token": GIVEN, **other})
+
+
+@pytest.mark.parametrize(
+    ("operator", "source"),
+    [
+        ("1.4.2", TokenSource.ENV),
+        ("1.5.1", TokenSource.ENV),  # which would make one of its own
+        ("1.6.2", TokenSource.SECRET_NAME),
+    ],
+)
+def test_a_token_of_ones_own_works_with_every_operator(operator: str, source: TokenSource) -> None:
+    assert TokenAuth(token=GIVEN).source_for(operator) is source
 
 
 def test_the_secret_is_immutable_and_named_by_its_content() -> None:

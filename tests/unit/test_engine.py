@@ -42,7 +42,8 @@ def test_official_plugins_are_downloaded_where_they_can_be(
     made = prepare(tmp_path, tools)
     assert made.stand_ins == ()
     assert downloads(tmp_path) == ["kubernetes", "random"]
-    assert made.environment["PATH"] == "/usr/bin:/bin"
+    # What runs policy packs is a part of Pulumi's release and no plugin that could be downloaded.
+    assert made.environment["PATH"] == f"/usr/bin:/bin:{tmp_path / 'state' / 'engine' / 'analyzers'}"
 
 
 def test_stand_ins_serve_where_the_download_fails_and_come_last_on_path(
@@ -50,11 +51,26 @@ def test_stand_ins_serve_where_the_download_fails_and_come_last_on_path(
 ) -> None:
     made = prepare(tmp_path, tools)
     assert made.stand_ins == ("kubernetes", "random")
-    directory = Path(made.environment["PATH"].rpartition(os.pathsep)[2])
-    assert {file.name for file in directory.iterdir()} == {
+    *first, plugins, analyzers = made.environment["PATH"].split(os.pathsep)
+    assert first == ["/usr/bin", "/bin"]
+    assert {file.name for file in Path(plugins).iterdir()} == {
         "pulumi-resource-kubernetes",
         "pulumi-resource-random",
     }
+    assert [file.name for file in Path(analyzers).iterdir()] == ["pulumi-analyzer-policy-python"]
+
+
+def test_pulumis_own_way_to_run_policy_packs_is_preferred(
+    tmp_path: Path, tools: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    analyzer = mine / "pulumi-analyzer-policy-python"
+    analyzer.write_text("#!/bin/sh\n")
+    analyzer.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{mine}:/usr/bin:/bin")
+    made = prepare(tmp_path, tools)
+    assert "analyzers" not in made.environment["PATH"]
 
 
 def test_a_failed_download_is_not_tried_again_for_a_day(tmp_path: Path, tools: dict[str, Path]) -> None:

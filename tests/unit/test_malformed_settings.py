@@ -140,7 +140,7 @@ MISTAKES: Final = [
     mistake(
         "unknown DNS", "cluster.facts.dns", "bind", "must be one of 'coredns', 'kube-dns' or 'cloud-dns'"
     ),
-    mistake("unknown kind of cluster", "cluster.kind", "gke", "must be one of 'existing'"),
+    mistake("unknown kind of cluster", "cluster.kind", "eks", "must be one of 'existing', 'gke' or 'kind'"),
     mistake("unknown traffic", f"{CLUSTER}.traffic", "l5", "must be one of 'l4' or 'l7'"),
     mistake("unknown mTLS mode", "mesh.mtls", "strict", "must be one of 'STRICT' or 'PERMISSIVE'"),
     mistake("unknown TLS version", "mesh.minTls", "1.3", "must be one of 'TLSV1_3' or 'TLSV1_2'"),

@@ -8,8 +8,8 @@ from sandbox.node_kind import NodeKind
 from sandbox.tools.catalog import ASSETS, TOOLS
 
 # For `up --images registry` alone, and for tests.
-ON_DEMAND = {"crane", "otelcol"}
-ON_DEMAND_ASSETS = {"prometheus-chart"}
+ON_DEMAND = {"crane", "kind", "otelcol"}
+ON_DEMAND_ASSETS = {"kind-node-files", "prometheus-chart"}
 
 
 @pytest.mark.parametrize("kind", NodeKind)

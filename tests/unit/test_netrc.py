@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import netrc
+import os
+import shlex
+import string
 import tempfile
 import unicodedata
 from pathlib import Path
@@ -14,13 +17,22 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from rayfort import NetrcEntry, NetrcSecret, NetrcSecretArgs, RayCluster, RayClusterArgs
-from rayfort.ray.netrc import Login, NetrcError, environment, render, volume, volume_mount
+from rayfort.ray.netrc import (
+    Login,
+    NetrcError,
+    environment,
+    needs_new_python,
+    render,
+    volume,
+    volume_mount,
+)
 from requests.utils import get_netrc_auth
 
 from tests.unit import samples
 from tests.unit.recorder import RAY_CLUSTER, SECRET_OBJECT, record
 
-WRITABLE = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40)
+# What a login and a password may have; a colon would end the login in a request.
+WRITABLE = st.text(st.characters(max_codepoint=0xFF, exclude_categories=["Cc"]), min_size=1, max_size=40)
 TRICKY = [
     'p"w',
     "back\\slash",
@@ -29,7 +41,7 @@ TRICKY = [
     "mid#dle",
     "machine",
     "default",
-    "ünï→✓",
+    "ünï",
     "'",
     '"',
     "\\",
@@ -51,7 +63,8 @@ def read_back(text: str) -> netrc.netrc:
 def test_every_login_and_password_reads_back_exactly(logins: list[tuple[str, str]]) -> None:
     """A password that a parser reads otherwise fails as a 404, on a node, hours later."""
     entries = [
-        Login(f"host{number}.example.com", login, password) for number, (login, password) in enumerate(logins)
+        Login(f"host{number}.example.com", login.replace(":", ";"), password)
+        for number, (login, password) in enumerate(logins)
     ]
     parsed = read_back(render(entries))
     assert parsed.hosts == {entry.machine: (entry.login, "", entry.password) for entry in entries}
@@ -64,6 +77,67 @@ def test_the_library_that_ray_downloads_with_finds_the_login(tmp_path: Path) -> 
     with mock.patch.dict("os.environ", {"NETRC": str(file)}):
         assert get_netrc_auth("https://github.com/org/repo/archive/HEAD.zip") == ("robot", 'to"ken #1')
         assert get_netrc_auth("https://elsewhere.example.com/x.zip") is None
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_on_a_virtual_machine_the_file_of_the_user_is_read(tmp_path: Path, mode: int) -> None:
+    """`$HOME/.netrc`, without NETRC. Its mode protects it from others; the library takes any."""
+    file = tmp_path / ".netrc"
+    file.write_text(render([Login("github.com", "robot", "token")]))
+    file.chmod(mode)
+    with mock.patch.dict("os.environ", {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}):
+        os.environ.pop("NETRC", None)
+        assert get_netrc_auth("https://github.com/org/repo/archive/HEAD.zip") == ("robot", "token")
+
+
+@given(WRITABLE)
+@example("a#b")
+@example('a"b')
+def test_old_pythons_read_every_value_that_needs_no_warning(value: str) -> None:
+    """Python 3.10 and older split the file with shlex and these word characters, and know no quotes in it."""
+    if needs_new_python(value):
+        return
+    words = shlex.shlex(render([Login("github.com", "robot", value)]))
+    words.wordchars += string.punctuation
+    words.commenters = ""
+    assert list(words) == ["machine", "github.com", "login", "robot", "password", value]
+
+
+@pytest.mark.parametrize("value", ["a b", "back\\slash", '"start', "#start", "ünï"])
+def test_values_that_old_pythons_misread_get_a_warning(value: str) -> None:
+    """The message names the machine, and nothing of the value."""
+    assert needs_new_python(value)
+
+    def program() -> None:
+        entry = NetrcEntry(machine="github.com", login="robot", password=value + samples.NETRC_PASSWORD)
+        NetrcSecret("netrc", NetrcSecretArgs(namespace="team", entries=(entry,)), samples.on_cluster())
+
+    run = record(program)
+    (said,) = [text for text in run.logs if "Python 3.10" in text]
+    assert "github.com" in said
+    assert samples.NETRC_PASSWORD not in said
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("password", "pass→word", "outside of Latin-1"),
+        ("login", "rob:ot", "the login has a colon"),
+    ],
+)
+def test_what_no_request_can_carry_is_refused(field: str, value: str, said: str) -> None:
+    """`requests` would fail with an error of its own, on a node, or log in as somebody else."""
+    with pytest.raises(ValidationError, match=said) as caught:
+        NetrcEntry(**{"machine": "github.com", "login": "robot", "password": "fine", field: value})
+    assert value not in str(caught.value)
+
+
+def test_a_machine_is_looked_up_in_lower_case() -> None:
+    """`requests` looks for the host of the URL, which it has made lower case."""
+    entry = NetrcEntry(machine="GitHub.Example", login="robot", password="fine")
+    assert entry.machine == "github.example"
+    with pytest.raises(ValidationError, match=r"machine github\.example stands twice"):
+        NetrcSecretArgs(namespace="team", entries=(entry, samples.netrc_entry("github.example")))
 
 
 def test_plain_values_look_as_in_the_recipe() -> None:
@@ -115,7 +189,6 @@ def test_no_control_character_escapes_the_check() -> None:
         "git.example.com",
         "10.0.0.7",
         "localhost",
-        "GitHub.example",
         "2001:db8::1",
         "xn--bcher-kva",
     ],

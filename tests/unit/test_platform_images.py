@@ -83,7 +83,8 @@ def test_no_image_is_named_twice(tmp_path: Path) -> None:
 
 
 def test_two_versions_of_ray_are_two_images(tmp_path: Path) -> None:
-    clusters = [{"name": "old", "rayVersion": "2.52.0"}, {"name": "new", "image": "mirror.example/ray:mine"}]
+    new = {"name": "new", "rayVersion": "2.55.1", "image": "mirror.example/ray:mine"}
+    clusters = [{"name": "old", "rayVersion": "2.52.0"}, new]
     found = references(tmp_path, workspaces=[{"name": "one", "clusters": clusters}])
     assert {name for name in found if "ray:" in name} == {
         "docker.io/rayproject/ray:2.52.0",

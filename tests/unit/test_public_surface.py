@@ -26,7 +26,13 @@ from tests.unit.recorder import record
 
 LIBRARY = samples.ROOT / "components"
 # The modules that a distribution of another name brings.
-MODULES = {"pulumi-kubernetes": "pulumi_kubernetes", "pulumi-random": "pulumi_random", "PyYAML": "yaml"}
+MODULES = {
+    "pulumi-gcp": "pulumi_gcp",
+    "pulumi-kubernetes": "pulumi_kubernetes",
+    "pulumi-policy": "pulumi_policy",
+    "pulumi-random": "pulumi_random",
+    "PyYAML": "yaml",
+}
 
 
 def modules() -> Iterator[ModuleType]:
@@ -153,7 +159,7 @@ def test_type_tokens_are_what_the_component_host_serves(name: str) -> None:
 def test_every_component_is_among_those_that_are_tested() -> None:
     """A new one must not slip past the invariants."""
     names = {name.rpartition(".")[2] for name, _ in COMPONENTS}
-    assert names == {*samples.COMPONENTS, "ExistingCluster"}
+    assert names == {*samples.COMPONENTS, "ExistingCluster", "GkeCluster", "KindCluster"}
 
 
 def test_components_take_pulumis_usual_arguments() -> None:
@@ -167,9 +173,11 @@ def test_components_take_pulumis_usual_arguments() -> None:
 
 
 def declared() -> dict[str, Requirement]:
-    """The dependencies of the distribution, by the module that each brings."""
+    """The dependencies of the distribution and of its extras, by the module that each brings."""
     project = tomllib.loads((LIBRARY / "pyproject.toml").read_text())["project"]
-    requirements = [Requirement(text) for text in project["dependencies"]]
+    extras = project.get("optional-dependencies", {}).values()
+    texts = [*project["dependencies"], *(text for extra in extras for text in extra)]
+    requirements = [Requirement(text) for text in texts]
     return {MODULES.get(requirement.name, requirement.name): requirement for requirement in requirements}
 
 

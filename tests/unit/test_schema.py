@@ -22,6 +22,13 @@ from infra.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA: dict[str, Any] = schema.stack_schema()
 CLUSTER = {"kubeconfigPath": "kubeconfig", "context": "here"}
+GKE = {
+    "kind": "gke",
+    "name": "ray",
+    "project": "my-project",
+    "location": "us-west1",
+    "nodePools": [{"name": "a", "machineType": "e2-standard-4", "maxNodes": 2, "diskGb": 50}],
+}
 NETRC = {"machine": "git.example.com", "login": "bot", "password": "x"}
 
 
@@ -29,6 +36,9 @@ def problems(value: Any, rule: Any = SCHEMA, where: str = "") -> Iterator[str]:
     """What is wrong with a value: the part of JSON Schema that the schema uses."""
     if "$ref" in rule:
         yield from problems(value, SCHEMA["$defs"][rule["$ref"].rpartition("/")[2]], where)
+    if "if" in rule:
+        branch = "else" if list(problems(value, rule["if"], where)) else "then"
+        yield from problems(value, rule[branch], where)
     if "anyOf" in rule and all(list(problems(value, choice, where)) for choice in rule["anyOf"]):
         yield f"{where}: fits no choice"
     types = rule.get("type", [])
@@ -121,6 +131,9 @@ def test_every_stack_file_is_valid_and_tells_editors_where_the_schema_is(name: s
         ({"cluster": {**CLUSTER, "contxt": "a"}}, "config.rayfort:cluster.contxt: is not known"),
         ({"cluster": {**CLUSTER, "kind": "eks"}}, "config.rayfort:cluster.kind: is not existing"),
         ({"cluster": {**CLUSTER, "facts": {"dns": "bind"}}}, "config.rayfort:cluster.facts.dns: is not one"),
+        ({"cluster": {"kind": "gke"}}, "config.rayfort:cluster: lacks name"),
+        ({"cluster": {**GKE, "context": "a"}}, "config.rayfort:cluster.context: is not known"),
+        ({"cluster": {**GKE, "channel": "FAST"}}, "config.rayfort:cluster.channel: is not one of"),
         ({"mesh": {"mtls": "OFF"}}, "config.rayfort:mesh.mtls: is not one of"),
         ({"mesh": {"timeoutSeconds": 1}}, "config.rayfort:mesh.timeoutSeconds: is out of range"),
         ({"operator": {"crds": "a"}}, "config.rayfort:operator.crds: fits no choice"),
@@ -156,6 +169,8 @@ def read(content: dict[str, Any], directory: Path) -> Settings:
         {"workspaces": [{"name": "a", "netrc": [{**NETRC, "password": {"secure": "v1:x"}}]}]},
         {"workspaces": [{"name": "a", "netrc": [NETRC], "quota": {"pods": 5, "requests.cpu": "2"}}]},
         {"kbatch": {"hubApiToken": {"secure": "v1:x"}, "jobEnv": {"KEY": {"secure": "v1:x"}, "B": "c"}}},
+        {"cluster": GKE},
+        {"cluster": {"kind": "kind"}},
         {"kbatch": None},
         {"mesh": {"meshConfig": {"anything": [1, {"goes": True}]}, "nativeSidecars": None}},
         {"rayImage": "registry.example.com/ray"},
@@ -183,9 +198,10 @@ def test_values_may_be_encrypted_exactly_where_they_are_secret() -> None:
         if '"secure"' in json.dumps(rule)
     }
     assert found == {
-        "ClusterSettings.kubeconfig",
+        "ExistingClusterSettings.kubeconfig",
         "NetrcEntry.password",
         "OpenId.clientSecret",
+        "TokenAuth.token",
         "KbatchProxyArgs.hubApiToken",
         "KbatchProxyArgs.jobEnv",
     }

@@ -5,6 +5,7 @@ import pulumi_kubernetes as k8s
 from pydantic import Field
 
 from rayfort.cluster.kubeconfig import check
+from rayfort.cluster.provider import kubernetes_provider
 from rayfort.component import Component
 from rayfort.facts import ClusterFacts
 from rayfort.model import Model, SecretInput, as_secret
@@ -53,15 +54,5 @@ class ExistingCluster(Component):
         super().__init__(name, {"context": args.context}, opts)
         self.facts = args.facts
         self.kubeconfig = as_secret(args.kubeconfig).apply(lambda content: check(content, args.context))
-        self.provider = k8s.Provider(
-            name,
-            kubeconfig=self.kubeconfig,
-            cluster_identifier=args.identifier or args.context,
-            # The netrc Secret has a fixed name that Pods mount: it is updated in place.
-            enable_secret_mutable=True,
-            # What somebody changed by hand is put back, not argued about: a policy for one.
-            enable_patch_force=True,
-            enable_config_map_mutable=True,
-            opts=self.child(),
-        )
+        self.provider = kubernetes_provider(self, name, self.kubeconfig, args.identifier or args.context)
         self.register_outputs({"kubeconfig": self.kubeconfig})

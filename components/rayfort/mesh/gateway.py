@@ -236,7 +236,12 @@ def network_policies(args: DashboardGatewayArgs) -> Iterator[tuple[str, JsonObje
     """Names and specs of the NetworkPolicies of the gateway's namespace."""
     front_ends = gateway_login.IAP_SOURCES if args.spec.iap else ()
     return gateway_network.policies(
-        args.spec.service, args.routes, args.mesh, args.facts.dns_namespace, front_ends
+        args.spec.service,
+        args.routes,
+        args.mesh,
+        args.facts.dns_namespace,
+        front_ends,
+        dns_addresses=args.facts.dns_addresses,
     )
 
 

@@ -88,6 +88,8 @@ def policies(
     mesh: IstioMeshArgs,
     dns_namespace: str,
     front_ends: Sequence[str] = (),
+    *,
+    dns_addresses: Sequence[str] = (),
 ) -> Iterator[tuple[str, JsonObject]]:
     """Names and specs of the NetworkPolicies of the gateway's namespace.
 
@@ -97,9 +99,10 @@ def policies(
         mesh: the mesh.
         dns_namespace: where the cluster's DNS runs.
         front_ends: addresses of a proxy that alone may connect; it checks the gateway's health as well.
+        dns_addresses: addresses outside the cluster at which its DNS answers as well.
     """
     yield network.DEFAULT_DENY, network.default_deny_spec()
-    yield "allow-dns", network.dns_spec(dns_namespace)
+    yield "allow-dns", network.dns_spec(dns_namespace, dns_addresses)
     yield "allow-mesh", network.mesh_spec(mesh.namespace)
     if mesh.tracing and mesh.tracing.namespace:
         yield "allow-tracing", network.tracing_spec(mesh.tracing.namespace, mesh.tracing.port)

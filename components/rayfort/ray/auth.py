@@ -5,19 +5,25 @@ Secret is named by ``authOptions.secretName`` instead of being made by the opera
 can be exported and rotated by Pulumi.
 """
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
 import pulumi
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from rayfort import versions
-from rayfort.model import JsonObject, Model
+from rayfort.model import JsonObject, Model, SecretInput
 
 TOKEN_KEY: Final = "auth_token"  # noqa: S105 - the key's name
 MODE_VARIABLE: Final = "RAY_AUTH_MODE"
 TOKEN_VARIABLE: Final = "RAY_AUTH_TOKEN"  # noqa: S105 - the variable's name
 RESERVED_PREFIX: Final = "RAY_AUTH_"
+# What Ray itself generates has 64 characters, `openssl rand -base64 32` of the recipe 44.
+MIN_TOKEN_LENGTH: Final = 32
+# RFC 6750's alphabet of bearer tokens.
+_BEARER: Final = re.compile(r"[-A-Za-z0-9._~+/]+=*")
 
 
 class TokenSource(StrEnum):
@@ -56,10 +62,35 @@ class TokenAuth(Model):
     Args:
         source: where the token comes from; by default the best that the operator's version can do.
         rotation: any text; changing it makes a new token, and the Pods are replaced.
+        token: a token of your own (secret), of at least 32 characters; by default Pulumi makes one. Another
+            one replaces the Pods, as a rotation does.
     """
 
     source: TokenSource | None = None
     rotation: str = "1"
+    token: SecretInput | None = Field(default=None, repr=False)
+
+    @field_validator("token")
+    @classmethod
+    def _token(cls, value: SecretInput | None) -> SecretInput | None:
+        if isinstance(value, SecretStr):
+            check_token(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _one_token(self) -> "TokenAuth":
+        if self.token is None:
+            return self
+        if self.source is TokenSource.OPERATOR:
+            raise ValueError(
+                "token is given, and with source 'operator' the operator makes one; remove either of them"
+            )
+        if "rotation" in self.model_fields_set:
+            raise ValueError(
+                "token is given, so that rotation has no effect; to rotate, set another token, and remove "
+                "rotation"
+            )
+        return self
 
     def source_for(self, operator_version: str) -> TokenSource:
         """The source in force with this version of the operator.
@@ -68,7 +99,8 @@ class TokenAuth(Model):
             ValueError: if the source that was asked for needs a newer operator.
         """
         if self.source is None:
-            return best_source(operator_version)
+            best = best_source(operator_version)
+            return best if self.token is None or best.made_by_pulumi else TokenSource.ENV
         since = self.source.since
         if since and not versions.at_least(operator_version, since):
             raise ValueError(
@@ -85,6 +117,35 @@ def best_source(operator_version: str) -> TokenSource:
         for source in TokenSource
         if source.since is None or versions.at_least(operator_version, source.since)
     )
+
+
+def check_token(token: str) -> str:
+    """Refuse a token that an HTTP header cannot carry as it is, or that can be guessed.
+
+    Ray trims what it reads, and the operator does not: with a line break at its end Ray would start, and the
+    operator could not follow a RayJob.
+
+    Returns:
+        The token.
+
+    Raises:
+        ValueError: saying what is wrong with it, without the token.
+    """
+    if token != token.strip():
+        raise ValueError(
+            "the token has white space or a line break at an end (often of a pasted file); remove it"
+        )
+    if not _BEARER.fullmatch(token):
+        raise ValueError(
+            "the token has a character that no bearer token may have; use letters, digits and -._~+/ alone, "
+            "such as `openssl rand -base64 32` gives"
+        )
+    if len(token) < MIN_TOKEN_LENGTH:
+        raise ValueError(
+            f"the token has {len(token)} characters, and Ray lets anybody try as often as they like; use at "
+            f"least {MIN_TOKEN_LENGTH} random ones"
+        )
+    return token
 
 
 def check_ray_version(ray_version: str) -> None:

@@ -2,6 +2,7 @@
 
 import pulumi
 import pulumi_kubernetes as k8s
+from pydantic import field_validator
 
 from rayfort import labels, versions
 from rayfort.component import Component, meta, timeouts
@@ -38,6 +39,17 @@ class RayClusterArgs(Model):
     head_service_account: str | pulumi.Output[str] | None = None
     worker_service_account: str | pulumi.Output[str] | None = None
     mesh_revision: Revision | None = None
+
+    @field_validator("spec")
+    @classmethod
+    def _placed(cls, value: RayClusterSpec) -> RayClusterSpec:
+        for node in (value.head, *value.worker_groups):
+            if node.node_pool:
+                raise ValueError(
+                    f"node pool {node.node_pool} says nothing without the cluster's facts; give what "
+                    "`rayfort.placement.placed` makes of it, or use a RayWorkspace, which does"
+                )
+        return value
 
 
 class RayCluster(Component):
@@ -85,7 +97,10 @@ class RayCluster(Component):
             token = RayAuthToken(
                 f"{name}-auth",
                 RayAuthTokenArgs(
-                    namespace=args.namespace, prefix=f"{spec.name}-auth", rotation=spec.auth.rotation
+                    namespace=args.namespace,
+                    prefix=f"{spec.name}-auth",
+                    rotation=spec.auth.rotation,
+                    token=spec.auth.token,
                 ),
                 opts=self.child(),
             )

@@ -11,8 +11,9 @@ import pulumi
 from rayfort import labels, pod_security, versions
 from rayfort.mesh import membership
 from rayfort.model import JsonObject, merge
-from rayfort.ray import auth, netrc
+from rayfort.ray import auth, netrc, runtime_env_token
 from rayfort.ray.headless_service import service_host
+from rayfort.ray.image import version_check
 from rayfort.ray.ports import (
     NodeRole,
     RayPorts,
@@ -77,6 +78,8 @@ def ray_cluster_spec(spec: RayClusterSpec, around: Surroundings) -> JsonObject:
     options = auth.auth_options(around.token_source, around.token_secret)
     if options:
         body["authOptions"] = options
+    if spec.gcs_fault_tolerance:
+        body["gcsFaultToleranceOptions"] = spec.gcs_fault_tolerance.options
     if spec.autoscaling:
         body["enableInTreeAutoscaling"] = True
         # KubeRay hardens Ray's containers as the templates say, and the autoscaler's not at all.
@@ -129,6 +132,7 @@ def pod_template(spec: RayClusterSpec, node: RayNode, role: NodeRole, around: Su
             "tolerations": list(node.tolerations),
             "affinity": node.affinity,
             "volumes": [netrc.volume(around.netrc_secret)] if around.netrc_secret is not None else [],
+            "initContainers": _version_check(spec, around),
             "containers": [ray_container(spec, node, role, around)],
         }
     )
@@ -148,6 +152,11 @@ def _scraped(ports: RayPorts) -> dict[str, str]:
     }
 
 
+def _version_check(spec: RayClusterSpec, around: Surroundings) -> list[JsonObject]:
+    check = version_check(spec.image_reference(around.image_repository), spec.ray_version)
+    return [check] if check else []
+
+
 def _with_additions(pod_spec: JsonObject, extra: JsonObject) -> JsonObject:
     merged = merge(pod_spec, extra)
     if "volumes" in extra and "volumes" in pod_spec:
@@ -155,7 +164,8 @@ def _with_additions(pod_spec: JsonObject, extra: JsonObject) -> JsonObject:
     if "initContainers" in extra:
         # As hardened as Ray's own, or the namespace would refuse the Pod; what they say themselves holds.
         hardened = {"securityContext": pod_security.container_security_context()}
-        merged["initContainers"] = [{**hardened, **container} for container in extra["initContainers"]]
+        added = [{**hardened, **container} for container in extra["initContainers"]]
+        merged["initContainers"] = [*pod_spec.get("initContainers", ()), *added]
     return merged
 
 
@@ -186,6 +196,7 @@ def _environment(spec: RayClusterSpec, node: RayNode, around: Surroundings) -> l
     return [
         *(address if spec.traffic is Traffic.L7 else []),
         *([netrc.environment()] if around.netrc_secret is not None else []),
+        *runtime_env_token.environment(spec.runtime_env_token),
         *auth.environment(around.token_source, around.token_secret),
         *({"name": name, "value": value} for name, value in node.env.items()),
     ]

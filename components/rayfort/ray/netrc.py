@@ -27,8 +27,11 @@ MOUNT_PATH: Final = "/home/ray/netrcvolume/"
 FILE_MODE: Final = 0o440
 
 _HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?")
+LAST_OF_LATIN_1: Final = 0xFF
 # Tokens of these characters read the same in every netrc parser; others are quoted.
-_PLAIN = re.compile(r"[-A-Za-z0-9_.~@%+=:,/!$&*()?^|<>;'`{}\[\]]+")
+_PLAIN = re.compile(
+    r"""[-A-Za-z0-9_.~@%+=:,/!$&*()?^|<>;'`{}\[\]][-A-Za-z0-9_.~@%+=:,/!$&*()?^|<>;'`{}\[\]#"]*"""
+)
 
 
 class NetrcError(ValueError):
@@ -39,10 +42,12 @@ class NetrcEntry(Model):
     """One machine's login.
 
     Args:
-        machine: a host name without scheme, port or path, such as ``github.com``. ``default`` is refused:
-            it would send the credential to every host.
-        login: the user name; for a GitHub token any text, for GitLab ``oauth2``.
-        password: the password or personal access token (secret).
+        machine: a host name without scheme, port or path, such as ``github.com``; lower case, as ``requests``
+            looks it up. ``default`` is refused: it would send the credential to every host.
+        login: the user name; for a GitHub token any text, for GitLab ``oauth2``. No colon, which ends the
+            user name in HTTP's basic authentication.
+        password: the password or personal access token (secret). Characters of Latin-1 only: ``requests``
+            cannot send others.
     """
 
     machine: str
@@ -60,7 +65,7 @@ class NetrcEntry(Model):
             raise ValueError(
                 "is not a host name; write for example github.com, without scheme, port, path or white space"
             )
-        return value
+        return value.lower()
 
     @field_validator("login")
     @classmethod
@@ -84,7 +89,19 @@ def _checked(value: str, what: str) -> str:
             f"the {what} has a line break or another control character, which a .netrc file cannot hold; "
             "remove it (often it is the line break at the end of a file that was pasted)"
         )
+    if any(ord(character) > LAST_OF_LATIN_1 for character in value):
+        raise NetrcError(
+            f"the {what} has a character outside of Latin-1, which Ray's downloads cannot send; change it"
+        )
+    if what == "login" and ":" in value:
+        raise NetrcError("the login has a colon, where HTTP's basic authentication ends it; remove it")
     return value
+
+
+def needs_new_python(value: str) -> bool:
+    """Whether Python 3.10 and older read this value otherwise: for them the whole file is malformed, or the
+    value another, and ``requests`` goes on without any login and says nothing."""
+    return not _PLAIN.fullmatch(value)
 
 
 def _is_ipv6(value: str) -> bool:
@@ -194,7 +211,7 @@ class NetrcSecret(Component):
             *[as_secret(entry.password) for entry in args.entries]
         )
         content = passwords.apply(
-            lambda values: render(
+            lambda values: self._content(
                 [Login(*machine, password) for machine, password in zip(machines, values, strict=True)]
             )
         )
@@ -208,3 +225,14 @@ class NetrcSecret(Component):
         # The name is no secret, but what is read from a Secret object is treated as one.
         self.secret_name = pulumi.Output.unsecret(secret.metadata.name)
         self.register_outputs({"secretName": self.secret_name})
+
+    def _content(self, logins: Sequence[Login]) -> str:
+        for entry in logins:
+            if needs_new_python(entry.login) or needs_new_python(entry.password):
+                pulumi.log.warn(
+                    f"The login of {entry.machine} has a blank, a backslash, a quotation mark or a letter "
+                    "that is not English. Images with Python 3.10 or older cannot read it, and ignore the "
+                    "whole file without a word: use an image with Python 3.11 or newer, or another password.",
+                    resource=self,
+                )
+        return render(logins)

@@ -19,9 +19,13 @@ from rayfort.model import (
     Seconds,
     SemVer,
 )
+from rayfort.ray import fault_tolerance, runtime_env_token
 from rayfort.ray.auth import TokenAuth, check_environment, check_ray_version
+from rayfort.ray.fault_tolerance import GcsFaultTolerance
 from rayfort.ray.headless_service import SUFFIX
+from rayfort.ray.image import check_image
 from rayfort.ray.ports import NodeRole, RayPorts, Traffic, ray_start_params, with_workers_for
+from rayfort.ray.secret_key import SecretKeyRef
 
 # The longest name made from it, the headless Service's, is a DNS label of 63 characters.
 MAX_CLUSTER_NAME: Final = 63 - len(SUFFIX)
@@ -79,6 +83,8 @@ class RayNode(Model):
         ray_start_params: further parameters of ``ray start``; ports and node address are Rayfort's.
         env: environment variables (no secrets, and none of ``RAY_AUTH_*``).
         labels, annotations: for the Pod.
+        node_pool: the node pool that the Pod runs on, by the name that the cluster's facts know it by; node
+            selector, tolerations and accelerators follow from it.
         node_selector, tolerations, affinity: where the Pod may run.
         service_account: a service account that exists already; by default the workspace's own.
         pod_spec: anything else of the Pod's spec, laid over what Rayfort computes.
@@ -90,6 +96,7 @@ class RayNode(Model):
     env: dict[EnvName, str] = {}
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    node_pool: DnsLabel | None = None
     node_selector: dict[str, str] = {}
     tolerations: tuple[JsonObject, ...] = ()
     affinity: JsonObject | None = None
@@ -100,11 +107,24 @@ class RayNode(Model):
     @classmethod
     def _no_auth_variables(cls, value: dict[str, str]) -> dict[str, str]:
         check_environment(list(value))
+        fault_tolerance.check_names("the variable", value, fault_tolerance.OWN_VARIABLES)
+        if runtime_env_token.VARIABLE in value:
+            raise ValueError(
+                f"{runtime_env_token.VARIABLE} is a secret, which the Pod's spec would show; put "
+                "it into a Secret and name that in `runtimeEnvToken` of the cluster"
+            )
+        return value
+
+    @field_validator("annotations")
+    @classmethod
+    def _no_fault_tolerance(cls, value: dict[str, str]) -> dict[str, str]:
+        fault_tolerance.check_names("the annotation", value, fault_tolerance.OWN_ANNOTATIONS)
         return value
 
     @field_validator("ray_start_params")
     @classmethod
     def _no_derived_params(cls, value: dict[str, str]) -> dict[str, str]:
+        fault_tolerance.check_names("the parameter", value, fault_tolerance.OWN_PARAMETERS)
         derived = {*ray_start_params(RayPorts(), NodeRole.HEAD), *_OTHERWISE_DERIVED}
         for name in value:
             if name in derived:
@@ -171,9 +191,10 @@ class RayClusterSpec(Model):
 
     Args:
         name: the RayCluster's name.
-        ray_version: the version of Ray in the image; KubeRay does not look into the image, so the image's
-            tag is this version unless ``image`` says otherwise.
-        image: a whole image reference; it must hold the Ray of ``ray_version``.
+        ray_version: the version of Ray in the image, 2.52.0 or newer. KubeRay never looks into the image, and
+            the image's tag is this version unless ``image`` says otherwise.
+        image: a whole image reference. Where its tag names a version, it must be ``ray_version``; where it
+            names none, ``ray_version`` must be stated, and Pods look into the image before Ray starts.
         traffic: ``l4`` or ``l7``.
         ports: port numbers; where ``max_worker`` is left out, the worker range follows the CPUs of the
             largest node.
@@ -182,6 +203,9 @@ class RayClusterSpec(Model):
         autoscaling: whether Ray's autoscaler changes ``replicas`` between the bounds.
         auth: token authentication.
         netrc: whether nodes mount the workspace's netrc Secret, where it has one.
+        runtime_env_token: a Secret with a bearer token that Ray sends to every host from which a
+            ``runtime_env`` takes files; Ray 2.55.0 or newer.
+        gcs_fault_tolerance: a Redis that keeps Ray's state; by default it is lost with the head.
         wait_seconds: how long ``up`` waits for the cluster, in seconds.
     """
 
@@ -195,6 +219,8 @@ class RayClusterSpec(Model):
     autoscaling: bool = False
     auth: TokenAuth = TokenAuth()
     netrc: bool = True
+    runtime_env_token: SecretKeyRef | None = None
+    gcs_fault_tolerance: GcsFaultTolerance | None = None
     wait_seconds: Seconds = 900
 
     @field_validator("ray_version")
@@ -215,6 +241,13 @@ class RayClusterSpec(Model):
     @model_validator(mode="after")
     def _ports_fit(self) -> "RayClusterSpec":
         _ = self.effective_ports
+        return self
+
+    @model_validator(mode="after")
+    def _version_fits(self) -> "RayClusterSpec":
+        if self.image:
+            check_image(self.image, self.ray_version, stated="ray_version" in self.model_fields_set)
+        runtime_env_token.check(self.runtime_env_token, self.ray_version)
         return self
 
     @property

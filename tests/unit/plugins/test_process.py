@@ -13,7 +13,7 @@ import pytest
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import provider_pb2_grpc
 
-from sandbox.plugins.install import install
+from sandbox.plugins.install import install, install_analyzer
 
 ROOT = Path(__file__).parents[3]
 
@@ -90,6 +90,17 @@ def test_the_shims_name_interpreter_root_and_helm(directory: Path, tmp_path: Pat
         assert str(ROOT) in text
         assert str(tmp_path / "my helm") in text
         subprocess.run(["sh", "-n", str(path)], check=True)
+
+
+def test_policy_packs_get_the_engine_and_their_directory_and_no_options(tmp_path: Path) -> None:
+    """Pulumi's own module takes an option of the pack's runtime for one of its own."""
+    python = tmp_path / "a python"
+    python.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    python.chmod(0o755)
+    analyzer = install_analyzer(tmp_path / "analyzers", python) / "pulumi-analyzer-policy-python"
+    command = [str(analyzer), "127.0.0.1:1", ".", "-virtualenv=../.rayfort/venv"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert said == "-u|-m|pulumi.policy|127.0.0.1:1|.|"
 
 
 def test_installing_again_replaces(directory: Path, tmp_path: Path) -> None:

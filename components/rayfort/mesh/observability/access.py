@@ -102,13 +102,12 @@ def _api_server(around: Surroundings) -> Sequence[str]:
 def _policy(
     pod: _Labels, around: Surroundings, *, ingress: list[JsonObject], egress: list[JsonObject]
 ) -> JsonObject:
-    dns = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
     return {
         "podSelector": {"matchLabels": pod},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": ingress,
         "egress": [
-            {"to": [_namespace(around.dns_namespace)], "ports": dns},
+            network.dns_rule(around.dns_namespace, around.dns_addresses),
             _rule("to", [_namespace(around.mesh_namespace)], [network.ISTIOD_XDS_PORT]),
             *egress,
         ],

@@ -50,6 +50,7 @@ class MeshObservabilityArgs(Model):
             cluster_domain=facts.cluster_domain,
             trust_domain=self.trust_domain,
             dns_namespace=facts.dns_namespace,
+            dns_addresses=facts.dns_addresses,
             api_server_cidrs=facts.api_server_cidrs,
         )
 

@@ -37,6 +37,7 @@ class Surroundings:
         cluster_domain: the DNS zone of Services.
         trust_domain: the mesh's trust domain.
         dns_namespace: where the DNS server runs.
+        dns_addresses: addresses outside the cluster at which it answers as well.
         api_server_cidrs: addresses of the API server; empty means any.
     """
 
@@ -47,6 +48,7 @@ class Surroundings:
     cluster_domain: str
     trust_domain: str
     dns_namespace: str
+    dns_addresses: tuple[str, ...]
     api_server_cidrs: tuple[str, ...]
 
     def host(self, service: str) -> str:

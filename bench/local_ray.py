@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +117,7 @@ def local_ray(ray: Path, token: str | None) -> Iterator[LocalRay]:
             time.sleep(0.2)
         yield made
     finally:
-        end(process, root)
+        end([process], root)
         shutil.rmtree(root, ignore_errors=True)
 
 
@@ -154,10 +154,15 @@ def free_block(count: int) -> int:
     raise BenchError(f"No {count} ports in a row are free between {_FIRST} and {_LAST}.")
 
 
-def end(process: subprocess.Popen[bytes], root: Path) -> None:
-    """End `ray start`, and whatever it left behind."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
+def end(processes: Sequence[subprocess.Popen[bytes]], root: Path) -> None:
+    """End `ray start` of one or more nodes, and whatever they left behind.
+
+    Each is told once: told again while it ends, it hangs.
+    """
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+    for process in processes:
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -203,11 +201,7 @@ class Loopback:
 
     def stop(self) -> None:
         """End every node, and whatever it left behind."""
-        for node in reversed(self._started):
-            if node.process.poll() is None:
-                os.killpg(node.process.pid, signal.SIGTERM)
-        for node in self._started:
-            end(node.process, self.root)
+        end([node.process for node in reversed(self._started)], self.root)
 
 
 @contextmanager

@@ -222,7 +222,7 @@ def test_a_cluster_is_made_kept_noticed_as_gone_replaced_and_deleted(machine: Ma
     assert machine.made() == 4
     patient = ARGS.model_copy(update={"kubernetes_version": "1.37.0", "ready_seconds": 90})
     patient_stack = machine.stack("life", patient)
-    assert "replace" not in patient_stack.preview()
+    patient_stack.expect_no_changes()
     patient_stack.up()
     assert machine.made() == 4
 
@@ -285,7 +285,6 @@ def test_a_daemon_that_does_not_answer_is_no_deleted_cluster(machine: Machine) -
     failed = failure(stack.refresh)
     assert "nodes of the cluster are stopped" in failed
     (machine.docker / "stopped").unlink()
-    stack.expect_no_changes()
     stack.destroy()
     assert not machine.containers()
 
@@ -324,10 +323,11 @@ def test_an_interrupted_creation_is_cleaned_up_by_the_next_one(machine: Machine,
     stack = machine.stack("cut")
     with killed(machine, dies), pytest.raises(automation.CommandError):
         stack.up()
-    if dies == "everything":
-        assert machine.containers().keys() == NODES
+    gc.collect()
+    assert machine.containers().keys() == (NODES if dies == "everything" else set())
     hold.unlink()
     again = machine.stack("cut")
+    again._stack.cancel()  # the dead engine's lock on the stack
     again.up()
     assert machine.containers().keys() == NODES
     again.expect_no_changes()
@@ -343,8 +343,13 @@ def killed(machine: Machine, what: str) -> Iterator[None]:
         while machine.made() == 0 and time.monotonic() < deadline:
             time.sleep(0.1)
         for pid, command in processes_of(machine).items():
-            if what == "everything" or "/pulumi up" in command:
+            if what == "everything" or "/pulumi --non-interactive up" in command:
                 os.kill(pid, signal.SIGKILL)
+        # The plugin outlives the engine, stops `kind`, cleans up, and would hold the output open.
+        while what != "everything" and machine.containers() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for pid in processes_of(machine):
+            os.kill(pid, signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()

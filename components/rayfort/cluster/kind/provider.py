@@ -16,7 +16,6 @@ from pulumi.dynamic import (
     DiffResult,
     ReadResult,
     ResourceProvider,
-    UpdateResult,
 )
 
 from rayfort.cluster.kind import journal, parsing, process, readiness
@@ -55,10 +54,12 @@ class KindProvider(ResourceProvider):
         return CheckResult(news, [])
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        """What a change means: another cluster, unless it is about waiting only."""
+        """What a change means: another cluster, or nothing where it is about waiting only."""
         replaces = replacements(_olds, _news)
         return DiffResult(
-            changes=bool(replaces) or _olds.get(READY_SECONDS) != _news.get(READY_SECONDS),
+            # Another patience changes nothing. As an update it would make the outputs unknown to a preview,
+            # which would then tell that everything on the cluster is replaced.
+            changes=bool(replaces),
             replaces=replaces,
             delete_before_replace=True,  # the name and the ports are taken as long as the old one is there
         )
@@ -70,10 +71,6 @@ class KindProvider(ResourceProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """What the cluster is like now; no id where somebody deleted it."""
         return _told(lambda: _read(id_, props))
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Take over inputs that change nothing about the cluster."""
-        return UpdateResult({**{key: _olds.get(key) for key in OUTPUTS}, **_inputs(_news)})
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Delete the cluster; one that is gone already is fine."""

@@ -230,6 +230,11 @@ MUTATIONS: Final = (
     Mutation(
         "token-secret", "it has another key", lambda w: w.one("Secret", "ray-auth").update(data={"token": ""})
     ),
+    Mutation(
+        "token-in-force",
+        "a rotation did not reach the Pods",
+        lambda w: w.one("RayCluster", "ray")["spec"]["authOptions"].update(secretName="ray-auth-new"),
+    ),
     Mutation("ray-version", "the image has another", lambda w: w.probe("dashboard").update(version="2.51.0")),
     Mutation("netrc-mounted", "a node lacks it", lambda w: main(worker(w)).update(volumeMounts=[])),
     Mutation("netrc-mounted", "it can be written", lambda w: _mount(w).pop("readOnly")),

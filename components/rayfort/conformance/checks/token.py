@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from rayfort import labels
 from rayfort.conformance.check import Check, Seen
 from rayfort.conformance.observations import (
     NotSeen,
@@ -77,6 +78,20 @@ def _immutable(seen: Observations, namespace: str) -> Iterator[str]:
             yield Seen(f"Secret {name} is immutable")
 
 
+def _in_force(seen: Observations, namespace: str) -> Iterator[str]:
+    """KubeRay takes a changed specification over without new Pods right after an upgrade of its own."""
+    named = {name_of(each): each["spec"].get("authOptions") or {} for each in seen.of("RayCluster", namespace)}
+    for pod, container in _ray_containers(seen, namespace):
+        cluster, reference = pod["metadata"]["labels"][labels.RAY_CLUSTER], token_reference(container)
+        wanted = named.get(cluster, {}).get("secretName")
+        if wanted is None or reference is None:
+            continue
+        if reference["name"] == wanted:
+            yield Seen(f"{name_of(pod)}: the token of RayCluster {cluster}")
+        else:
+            yield f"{name_of(pod)}: has Secret {reference['name']}, and RayCluster {cluster} names {wanted}"
+
+
 def _version(seen: Observations, namespace: str) -> Iterator[str]:
     for cluster in seen.of("RayCluster", namespace):
         subject = f"{namespace}/{name_of(cluster)}"
@@ -130,6 +145,13 @@ CHECKS: Final = (
         "seed 001: rotation makes a new Secret, so that Pods and operator never hold different tokens",
         "run `pulumi up --refresh`; to rotate, change `auth.rotation`",
         _immutable,
+    ),
+    Check(
+        "token-in-force",
+        "Every Pod has the token that its RayCluster names",
+        "security model: after a rotation the old token is refused",
+        "delete the Pods that it names; the operator makes them anew with the RayCluster's token",
+        _in_force,
     ),
     Check(
         "ray-version",

@@ -149,6 +149,8 @@ def _without_credentials(settings: Settings) -> tuple[Settings, list[str]]:
     cluster = settings.cluster
     if not isinstance(cluster, ExistingClusterSettings):
         return settings, []  # its kubeconfig is known after `up` only
+    if cluster.stack:
+        return settings, [f"the kubeconfig is an output of stack {cluster.stack}, which is not asked"]
     if cluster.kubeconfig and cluster.kubeconfig.get_secret_value() != MASK:
         return settings, []
     source = cluster.kubeconfig_path or "the encrypted one"

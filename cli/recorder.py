@@ -24,6 +24,7 @@ from pulumi.runtime.proto import callback_pb2, engine_pb2, resource_pb2
 from pulumi.runtime.settings import set_root_resource
 
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
+STACK_REFERENCE: Final = "pulumi:pulumi:StackReference"
 SECRET_TYPE: Final = "kubernetes:core/v1:Secret"  # noqa: S105 - a resource type
 _SECRET_DATA: Final = {"data": "data", "string_data": "stringData"}
 
@@ -130,6 +131,8 @@ class _NoProvider(Mocks):
         )
 
     def new_resource(self, args: MockResourceArgs) -> Any:
+        if args.typ == STACK_REFERENCE:
+            return args.resource_id, {"name": args.name}  # without outputs, which are unknown then
         raise RuntimeError(f"the program reads {args.typ} {args.name} from the cluster; a plan is offline")
 
 

@@ -190,7 +190,8 @@ def _access(
         return sandbox.read_text(), CONTEXT, True
     cluster = settings_of(file).cluster
     given = cluster.kubeconfig if isinstance(cluster, ExistingClusterSettings) else None
-    if not isinstance(cluster, ExistingClusterSettings) or (given and given.get_secret_value() == MASK):
+    masked = given is not None and given.get_secret_value() == MASK
+    if not isinstance(cluster, ExistingClusterSettings) or cluster.stack or masked:
         raise Usage(
             f"the kubeconfig of stack {stack} is not in a file that can be read here; hand it over with "
             "--kubeconfig FILE --context NAME"

@@ -24,6 +24,8 @@ class ExistingClusterSettings(Model):
         kind: ``existing``, ``gke`` or ``kind``.
         kubeconfig: the content of its kubeconfig (secret).
         kubeconfig_path: instead, the path of the file, relative to the project's directory.
+        stack: instead, the stack that makes the cluster, as ``organization/project/stack``; with Pulumi's own
+            backends in files and buckets the organization is the word ``organization``.
         context: the context in it; always explicit, the ambient one is never used.
         identifier: a stable id of the cluster; by default the context.
         facts: what the cluster is like.
@@ -32,14 +34,18 @@ class ExistingClusterSettings(Model):
     kind: Literal["existing"] = "existing"
     kubeconfig: SecretStr | None = None
     kubeconfig_path: str | None = Field(default=None, min_length=1)
+    stack: str | None = Field(default=None, pattern=r"^[^/\s]+/[^/\s]+/[^/\s]+$")
     context: str = Field(min_length=1)
     identifier: str | None = Field(default=None, min_length=1)
     facts: ClusterFacts = ClusterFacts()
 
     @model_validator(mode="after")
     def _one_kubeconfig(self) -> "ExistingClusterSettings":
-        if (self.kubeconfig is None) == (self.kubeconfig_path is None):
-            raise ValueError("set either `kubeconfig` (the content, as a secret) or `kubeconfigPath`")
+        if [self.kubeconfig, self.kubeconfig_path, self.stack].count(None) != 2:
+            raise ValueError(
+                "set one of `kubeconfig` (the content, as a secret), `kubeconfigPath`, and `stack` (that "
+                "makes the cluster)"
+            )
         return self
 
     def read_kubeconfig(self, root: Path) -> SecretStr:

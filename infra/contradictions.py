@@ -11,6 +11,7 @@ from rayfort.pod_security import PodSecurity, check_level, strictest
 from rayfort.proxy.kbatch_config import user_namespace
 from rayfort.workspace import check_fits
 
+from infra.cluster_settings import ExistingClusterSettings
 from infra.pod_settings import HOST_NAMESPACES, pod_settings
 from infra.problems import NAMESPACE, Problem
 from infra.settings import Settings
@@ -18,6 +19,9 @@ from infra.settings import Settings
 
 def contradictions(settings: Settings) -> Iterator[Problem]:
     """Mistakes that only show between settings which are each fine alone."""
+    if not settings.platform:
+        yield from _cluster_alone(settings)
+        return
     yield from _duplicates(settings)
     facts, mesh = settings.cluster.facts, settings.istio
     for index, workspace in enumerate(settings.workspaces):
@@ -39,6 +43,21 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
             f"{NATIVE_SIDECARS_POSSIBLE}; leave it out, or set cluster.facts.kubernetesVersion to the oldest "
             "kubelet's version",
         )
+
+
+def _cluster_alone(settings: Settings) -> Iterator[Problem]:
+    """Settings of the platform in a stack that has none."""
+    if isinstance(settings.cluster, ExistingClusterSettings):
+        yield Problem(
+            f"{NAMESPACE}:platform", "the cluster is there already, so that nothing is left; remove it"
+        )
+    for name, field in type(settings).model_fields.items():
+        if name in settings.model_fields_set - {"cluster", "platform"}:
+            yield Problem(
+                f"{NAMESPACE}:{field.alias or name}",
+                "is of the platform, and this stack makes the cluster alone (platform); move it to the "
+                "platform's stack",
+            )
 
 
 def _never_admitted(settings: Settings) -> Iterator[Problem]:

@@ -51,6 +51,8 @@ def build(settings: Settings, root: Path) -> Platform:
     """
     facts = settings.cluster.facts
     cluster = clusters.make(settings.cluster, root)
+    if not settings.platform:
+        return Platform(cluster, None, None, {}, None, None, None)
 
     def on_cluster(*after: pulumi.Resource | None) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(
@@ -126,6 +128,9 @@ def build(settings: Settings, root: Path) -> Platform:
 
 def outputs(platform: Platform, settings: Settings) -> dict[str, Any]:
     """The stack's outputs: what a user needs next. Tokens are secret."""
+    reached = clusters.access(platform.cluster, settings.cluster)
+    if not settings.platform:
+        return {"cluster": reached, "weakened": weakened(settings)}
     port_forwards = {
         workspace.name: {
             cluster.name: _access(
@@ -152,7 +157,7 @@ def outputs(platform: Platform, settings: Settings) -> dict[str, Any]:
             "istio": settings.istio.version if settings.istio else None,
         },
         "weakened": weakened(settings),
-        **({"cluster": reached} if (reached := clusters.access(platform.cluster, settings.cluster)) else {}),
+        **({"cluster": reached} if reached else {}),
         **({"kbatch": {"url": kbatch.url, "jupyterhubValues": kbatch.hub_values}} if kbatch else {}),
         **({"gateway": _gateway_access(gateway)} if gateway else {}),
         **({"observability": platform.observability.access} if platform.observability else {}),

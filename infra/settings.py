@@ -33,6 +33,8 @@ class Settings(Model):
 
     Args:
         cluster: the Kubernetes cluster.
+        platform: false for a stack that makes the cluster alone; another stack then puts the platform on it,
+            with `cluster.stack`.
         mesh: Istio.
         operator: the KubeRay operator.
         workspaces: the teams' namespaces with their Ray clusters.
@@ -43,6 +45,7 @@ class Settings(Model):
     """
 
     cluster: ClusterSettings
+    platform: bool = True
     mesh: MeshSettings = MeshSettings()
     operator: KubeRayOperatorArgs = KubeRayOperatorArgs()
     workspaces: tuple[WorkspaceSpec, ...] = ()
@@ -54,7 +57,7 @@ class Settings(Model):
     @property
     def istio(self) -> IstioMeshArgs | None:
         """The mesh that the stack has, with what observability needs of it; None for none."""
-        if not self.mesh.enabled:
+        if not self.platform or not self.mesh.enabled:
             return None
         observability, domain = self.observability, self.cluster.facts.cluster_domain
         return observability.observed(self.mesh, domain) if observability else self.mesh
@@ -62,7 +65,7 @@ class Settings(Model):
     @property
     def self_managed_operator(self) -> bool:
         """Whether Rayfort installs the KubeRay operator; else GKE does."""
-        return addon(self.cluster) is None
+        return self.platform and addon(self.cluster) is None
 
     @property
     def operator_version(self) -> str:

@@ -24,6 +24,12 @@ def weakened(settings: Settings) -> list[str]:
 
 
 def _weakenings(settings: Settings) -> Iterator[Problem]:
+    yield from _weakened_gke(settings.cluster)
+    if settings.platform:
+        yield from _weakened_platform(settings)
+
+
+def _weakened_platform(settings: Settings) -> Iterator[Problem]:
     mesh = settings.istio
     if mesh is None:
         yield Problem(f"{NAMESPACE}:mesh.enabled", "no mesh: Ray's traffic is plaintext inside the cluster")
@@ -45,7 +51,6 @@ def _weakenings(settings: Settings) -> Iterator[Problem]:
             yield Problem(
                 f"{NAMESPACE}:operator.inMesh", "the operator cannot follow RayJobs in a STRICT mesh"
             )
-    yield from _weakened_gke(settings.cluster)
     if not settings.cluster.facts.network_policy:
         yield Problem(f"{NAMESPACE}:cluster.facts.networkPolicy", "NetworkPolicies are not enforced")
     for index, workspace in enumerate(settings.workspaces):

@@ -80,7 +80,9 @@ def _immutable(seen: Observations, namespace: str) -> Iterator[str]:
 
 def _in_force(seen: Observations, namespace: str) -> Iterator[str]:
     """KubeRay takes a changed specification over without new Pods right after an upgrade of its own."""
-    named = {name_of(each): each["spec"].get("authOptions") or {} for each in seen.of("RayCluster", namespace)}
+    named = {
+        name_of(each): each["spec"].get("authOptions") or {} for each in seen.of("RayCluster", namespace)
+    }
     for pod, container in _ray_containers(seen, namespace):
         cluster, reference = pod["metadata"]["labels"][labels.RAY_CLUSTER], token_reference(container)
         wanted = named.get(cluster, {}).get("secretName")

@@ -148,9 +148,9 @@ MISTAKES: Final = [
     mistake("unknown pod security", "workspaces[0].podSecurity", "strict", "must be one of 'privileged'"),
     # the cluster
     mistake("empty context", "cluster.context", "", "is empty; set it"),
-    mistake("no kubeconfig", "cluster.kubeconfig", REMOVE, "set either `kubeconfig`", key="cluster"),
+    mistake("no kubeconfig", "cluster.kubeconfig", REMOVE, "set one of `kubeconfig`", key="cluster"),
     mistake(
-        "two kubeconfigs", "cluster.kubeconfigPath", "kubeconfig", "set either `kubeconfig`", key="cluster"
+        "two kubeconfigs", "cluster.kubeconfigPath", "kubeconfig", "set one of `kubeconfig`", key="cluster"
     ),
     mistake("empty kubeconfig", "cluster.kubeconfig", "", "is not a kubeconfig"),
     mistake(

@@ -256,6 +256,16 @@ def test_the_json_schema_names_every_setting() -> None:
     """Editors complete what the program takes."""
     schema = Settings.model_json_schema()
     assert set(schema["properties"]) == {
-        *("cluster", "mesh", "gateway", "observability", "operator", "workspaces", "kbatch", "rayImage")
+        *(
+            "cluster",
+            "platform",
+            "mesh",
+            "gateway",
+            "observability",
+            "operator",
+            "workspaces",
+            "kbatch",
+            "rayImage",
+        )
     }
     assert schema["additionalProperties"] is False

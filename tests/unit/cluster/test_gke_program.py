@@ -115,7 +115,7 @@ def test_the_documents_example_of_the_library_runs() -> None:
 
 
 def test_the_documents_settings_are_settings() -> None:
-    access, pools = (yaml.safe_load(text) for text in examples("yaml"))
+    access, pools, maker, user = (yaml.safe_load(text) for text in examples("yaml"))
     settings = values(**access)
     settings["cluster"]["nodePools"] = [
         *gke_samples.SMALL["nodePools"],
@@ -126,3 +126,10 @@ def test_the_documents_settings_are_settings() -> None:
     group = ran.one("RayCluster", "ray").inputs["spec"]["workerGroupSpecs"][0]["template"]["spec"]
     assert len(group["tolerations"]) == 3
     assert len(group["nodeSelector"]) == 3
+
+    def told(file: dict[str, Any]) -> dict[str, Any]:
+        return {key.removeprefix("rayfort:"): value for key, value in file["config"].items()}
+
+    alone = told(maker)
+    assert not parse({**alone, "cluster": {**gke_samples.SMALL, **alone["cluster"]}}).platform
+    assert parse(told(user)).cluster.stack == "organization/rayfort/gke-prod-cluster"

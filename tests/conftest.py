@@ -56,7 +56,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if item.get_closest_marker("real") and not item.get_closest_marker("skip"):
             tools |= set(needs.tools(NodeKind.REAL, [*every_image(), collector()]))
         elif item.get_closest_marker("sandbox"):
-            tools |= set(needs.tools(NodeKind.SIMULATED, ()))
+            tools |= {*needs.tools(NodeKind.SIMULATED, ()), "kind"}
     if tools:
         capture = session.config.pluginmanager.getplugin("capturemanager")
         toolchain = Toolchain(progress=Progress())

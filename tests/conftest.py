@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs containers where none can run, and say why; name what shares a sandbox."""
     for item in items:
-        if group := next((name for name in ("real", "sandbox") if item.get_closest_marker(name)), None):
+        if group := _group(item):
             item.add_marker(pytest.mark.xdist_group(group))
     asked = config.getoption("--nodes")
     reason = "simulated nodes were asked for" if asked == "simulated" else why_not_real()
@@ -44,13 +44,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(skip)
 
 
+def _group(item: pytest.Item) -> str | None:
+    """What an item shares a sandbox with: all others of its kind."""
+    return next((name for name in ("real", "sandbox") if item.get_closest_marker(name)), None)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Get the tools before the first test, all at once: building them takes longer than any test may."""
     if session.config.option.collectonly:
         return
     if session.config.option.__dict__.get("loadgroup"):
-        alone = [item for item in session.items if item.get_closest_marker("xdist_group")]
-        assert all("@" in item.nodeid for item in alone), "xdist would spread a sandbox over its workers"
+        spread = [
+            item.nodeid
+            for item in session.items
+            if _group(item) and not item.nodeid.endswith(f"@{_group(item)}")
+        ]
+        assert not spread, f"xdist would spread a sandbox over its workers: {spread[0]}"
     tools: set[str] = set()
     for item in session.items:
         if item.get_closest_marker("real") and not item.get_closest_marker("skip"):

@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 REUSE = "RAYFORT_TEST_RAY"  # the state directory of a sandbox of these tests, to work on one after the other
 
 
+@pytest.hookimpl(tryfirst=True)  # what all tests have in common goes by the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:

@@ -27,8 +27,9 @@ def test_after_a_rotation_ray_takes_the_new_token_alone(deployed: Deployed, prog
         assert deployed.node(NodeRole.HEAD, name).name == before[name].name
 
     with loopback(program) as ray:
-        node = ray.start(head)
+        ray.start(head)
         ray.await_ready()
+        node = ray.head
         assert ray.ask("/api/version", {"Authorization": f"Bearer {old}"})[0] == 403
         assert ray.ask("/api/version", {"Authorization": f"Bearer {new}"})[0] == 200
         assert knocks.call(node, "port", old) is grpc.StatusCode.UNAUTHENTICATED

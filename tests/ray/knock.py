@@ -39,7 +39,7 @@ def client() -> str:
         try:
             ray.init(CLIENT, log_to_driver=False)
             return task()
-        except RuntimeError as error:
+        except (RuntimeError, ConnectionAbortedError) as error:
             # Who was let in gets a server of his own, for which Ray does not wait long on a slow machine.
             if "Starting Ray client server failed" not in str(error):
                 raise

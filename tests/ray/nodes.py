@@ -104,7 +104,6 @@ class Loopback:
             "RAY_ADDRESS": gcs,
             "HOME": str(home),
             MARK: str(self.root),
-            "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "120",  # for a busy machine; 30 by default
             **self.extra,
         }
         for name, value in changed.items():

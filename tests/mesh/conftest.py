@@ -6,7 +6,6 @@ before.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from sandbox.xds.state import Snapshot
+from tests.deployed import platform
 from tests.mesh.certificates import Authority
 from tests.mesh.deployed import TARGETS, Deployed, Target
 from tests.mesh.guards import Certificates, Guards, guards
@@ -33,17 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """The platform, up and running."""
-    if reused := os.environ.get(REUSE):
-        made = Deployed(Path(reused))
-        made.up()
+    with platform(Deployed, REUSE, tmp_path_factory) as made:
         yield made
-        return
-    made = Deployed(tmp_path_factory.mktemp("a check out") / "sandbox")
-    try:
-        made.up()
-        yield made
-    finally:
-        made.sandbox.environment.down(force=True)
 
 
 @pytest.fixture(scope="session")

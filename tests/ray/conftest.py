@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from rayfort.ray.ports import NodeRole
 
 from sandbox import ray_client
 from sandbox.progress import Progress
+from tests.deployed import platform
 from tests.ray.deployed import EXPLICIT, GENERATED, OPERATORS, Deployed
 from tests.ray.nodes import Loopback, loopback
 from tests.ray.private_server import PrivateServer
@@ -37,17 +37,8 @@ def program() -> Path:
 @pytest.fixture(scope="session")
 def deployed(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """The platform, up and running."""
-    if reused := os.environ.get(REUSE):
-        made = Deployed(Path(reused))
-        made.up()
+    with platform(Deployed, REUSE, tmp_path_factory) as made:
         yield made
-        return
-    made = Deployed(tmp_path_factory.mktemp("a check out") / "sandbox")
-    try:
-        made.up()
-        yield made
-    finally:
-        made.sandbox.environment.down(force=True)
 
 
 @pytest.fixture(scope="session")

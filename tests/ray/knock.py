@@ -40,7 +40,8 @@ def client() -> str:
             ray.init(CLIENT, log_to_driver=False)
             return task()
         except (RuntimeError, ConnectionAbortedError) as error:
-            # Who was let in gets a server of his own, for which Ray does not wait long on a slow machine.
+            # Who was let in gets a server of his own. One that is given the port of another that is still
+            # ending never comes up; Ray gives it up after 30 seconds.
             if "Starting Ray client server failed" not in str(error):
                 raise
     return "no server for this client"

@@ -18,7 +18,7 @@ from sandbox.plugins.install import install_dynamic
 from sandbox.progress import Progress
 from sandbox.toolchain import Toolchain
 from tests.kind.node_image import NAME, VERSION
-from tests.sandbox.test_plugins_engine import Site, Stack
+from tests.sandbox.engine_site import Site, Stack
 
 pytestmark = pytest.mark.timeout(1500)
 

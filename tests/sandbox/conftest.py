@@ -12,6 +12,7 @@ from sandbox.control_plane import ControlPlane
 from sandbox.node_kind import NodeKind
 from sandbox.progress import Progress
 from sandbox.toolchain import Toolchain
+from tests.sandbox.engine_site import Site
 
 PROGRESS = Progress(quiet=True)
 TOOLS = needs.tools(NodeKind.SIMULATED, ())
@@ -59,3 +60,11 @@ def control_plane(make_control_plane: Callable[[], ControlPlane]) -> ControlPlan
     made = make_control_plane()
     made.start()
     return made
+
+
+@pytest.fixture(scope="module")
+def site(
+    control_plane: ControlPlane, tools: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Site:
+    """Pulumi's engine on that control plane."""
+    return Site(tmp_path_factory.mktemp("site"), control_plane.kubeconfig.read_text(), tools)

@@ -49,7 +49,10 @@ def state() -> Iterator[dict[str, Any]]:
         known = json.loads(path.read_text()) if path.exists() else {}
         known = {"containers": {}, "networks": [], "images": [], "calls": []} | known
         yield known
-        path.write_text(json.dumps(known))
+        # Whole or not at all: whoever watches reads it at any moment.
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        draft.write_text(json.dumps(known))
+        draft.replace(path)
 
 
 def container(known: dict[str, Any], name: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,9 @@ import yaml
 from pulumi import automation
 from rayfort import KindCluster, KindClusterArgs, versions
 
-from sandbox.control_plane import ControlPlane
 from sandbox.plugins.install import install_dynamic
 from sandbox.toolchain import Toolchain
-from tests.sandbox.test_plugins_engine import ROOT, Site, Stack
+from tests.sandbox.engine_site import ROOT, Site, Stack
 
 pytestmark = [
     pytest.mark.sandbox,
@@ -137,13 +136,6 @@ def program(name: str, args: KindClusterArgs) -> None:
         opts=pulumi.ResourceOptions(provider=cluster.provider, deleted_with=cluster.provider),
     )
     pulumi.export("kubeconfig", cluster.kubeconfig)
-
-
-@pytest.fixture(scope="module")
-def site(
-    control_plane: ControlPlane, tools: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Site:
-    return Site(tmp_path_factory.mktemp("site"), control_plane.kubeconfig.read_text(), tools)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pulumi
@@ -14,8 +14,8 @@ from rayfort import ClusterFacts
 
 from infra import cluster
 from infra.cluster_settings import ExistingClusterSettings
-from sandbox.control_plane import CONTEXT, ControlPlane
-from tests.sandbox.test_plugins_engine import Site, Stack
+from sandbox.control_plane import CONTEXT
+from tests.sandbox.engine_site import Site, Stack
 
 pytestmark = [
     pytest.mark.sandbox,
@@ -23,13 +23,6 @@ pytestmark = [
 ]
 
 FACTS = ClusterFacts(kubernetes_version="1.36.3")
-
-
-@pytest.fixture(scope="module")
-def site(
-    control_plane: ControlPlane, tools: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Site:
-    return Site(tmp_path_factory.mktemp("site"), control_plane.kubeconfig.read_text(), tools)
 
 
 def settings(facts: ClusterFacts = FACTS, maker: str = "maker") -> ExistingClusterSettings:

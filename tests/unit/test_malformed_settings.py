@@ -69,9 +69,9 @@ def parts(path: str) -> list[str | int]:
     return [int(number) if number else name for number, name in found]
 
 
-def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The valid settings with values set or removed by path."""
-    values: Any = copy.deepcopy(dict(VALID))
+def changed(changes: Mapping[str, Any], valid: Mapping[str, Any] = VALID) -> dict[str, Any]:
+    """Valid settings with values set or removed by path."""
+    values: Any = copy.deepcopy(dict(valid))
     for path, value in changes.items():
         *parents, last = parts(path)
         place = values

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from tests.unit import samples
-from tests.unit.test_malformed_settings import REMOVE, Mistake, mistake, parts, problems, run
+from tests.unit.test_malformed_settings import REMOVE, Mistake, changed, mistake, problems, run
 
 POOLS: Final = "cluster.nodePools"
 GPU: Final = f"{POOLS}[2]"
@@ -69,23 +68,6 @@ VALID: Final[Mapping[str, Any]] = {
         }
     ],
 }
-
-
-def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The valid settings with values set or removed by path."""
-    values: Any = copy.deepcopy(dict(VALID))
-    for path, value in changes.items():
-        *parents, last = parts(path)
-        place = values
-        for part in parents:
-            place = place[part] if isinstance(part, int) else place.setdefault(part, {})
-        if value is REMOVE:
-            del place[last]
-        elif isinstance(place, list) and last == len(place):
-            place.append(value)
-        else:
-            place[last] = value
-    return dict(values)
 
 
 def pool(**settings: Any) -> dict[str, Any]:
@@ -413,7 +395,7 @@ def test_there_are_enough_cases() -> None:
 @pytest.mark.parametrize("case", MISTAKES, ids=[case.title.replace(" ", "-") for case in MISTAKES])
 def test_a_mistake_is_one_problem_with_its_key(case: Mistake, tmp_path: Path) -> None:
     """Named where it stands, with what to do, and nothing registered."""
-    ran = run(changed(case.changes), tmp_path)
+    ran = run(changed(case.changes, VALID), tmp_path)
     assert not ran.resources
     found = problems(ran)
     assert len(found) == 1, found

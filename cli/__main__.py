@@ -4,6 +4,7 @@ Exit codes: 0 success; 1 the operation failed; 2 wrong usage or malformed settin
 --expect-no-changes found changes; 130 interrupted.
 """
 
+import errno
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ import typer
 from rich.console import Console
 
 from cli.bench import app as bench
+from cli.documents import app as documents
+from cli.review import app as review
 from sandbox.image_source import ImageSource
 from sandbox.node_kind import NodeKind
 
@@ -35,6 +38,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(bench, name="bench")
+app.add_typer(review, name="review")
+app.add_typer(documents, name="docs")
 out = Console(soft_wrap=True)
 T = TypeVar("T")
 
@@ -262,9 +267,29 @@ def _stack_names() -> list[str]:
     return names(ROOT)
 
 
+def _stack_names_and_revisions() -> list[str]:
+    from cli.stacks import names
+
+    return [*names(ROOT), "main", "HEAD", "."]
+
+
 @app.command()
 def plan(
-    stack: Annotated[str, typer.Argument(help="The stack's name.", autocompletion=_stack_names)],
+    stack: Annotated[
+        str,
+        typer.Argument(
+            help="The stack's name; with a second argument, a stack or a revision.",
+            autocompletion=_stack_names_and_revisions,
+        ),
+    ],
+    other: Annotated[
+        str | None,
+        typer.Argument(
+            help="What to compare it with: another stack, or another revision (. is the working tree).",
+            autocompletion=_stack_names_and_revisions,
+        ),
+    ] = None,
+    *,
     as_json: Json = False,
     manifests: Annotated[
         Path | None, typer.Option(help="Write the Kubernetes objects into this directory, as YAML.")
@@ -272,11 +297,61 @@ def plan(
     force: Annotated[
         bool, typer.Option("--force", help="Write into a directory that holds other files; they stay.")
     ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stack",
+            help="Of two revisions, this stack alone; may be repeated. By default all that differ.",
+            autocompletion=_stack_names,
+        ),
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Of a difference, the comment on a pull request.")
+    ] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Of a difference, the manifests line by line.")
+    ] = False,
 ) -> None:
-    """Show what a stack would create; needs no engine, cluster or credentials."""
-    from cli.plan import plan as show
+    """Show what a stack would create, or how two stacks or two revisions differ.
 
-    raise typer.Exit(show(ROOT, stack, json_output=as_json, manifests=manifests, force=force, console=out))
+    It needs no engine, cluster or credentials. To compare revisions, the program of each one is run, without
+    this shell's environment: do not compare revisions of people whose code you would not run.
+    """
+    if other is None:
+        from cli.plan import plan as show
+
+        if only or markdown or diff:
+            _fail(
+                "--stack, --markdown and --diff compare two revisions or stacks; name a second one",
+                EXIT_USAGE,
+            )
+        raise typer.Exit(
+            show(ROOT, stack, json_output=as_json, manifests=manifests, force=force, console=out)
+        )
+    from cli.plan_difference import Shown, difference
+
+    shown = Shown(json=as_json, markdown=markdown, manifests=manifests, diff=diff, force=force)
+    raise typer.Exit(difference(ROOT, stack, other, stacks=only or (), shown=shown, console=out))
+
+
+@app.command()
+def graph(
+    stack: Annotated[str, typer.Argument(help="The stack's name.", autocompletion=_stack_names)] = "sandbox",
+    *,
+    resources: Annotated[
+        bool, typer.Option("--resources", help="Draw every resource, not the components alone.")
+    ] = False,
+    svg: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write SVG instead of Mermaid; - for standard output.")
+    ] = None,
+) -> None:
+    """Draw what a stack would create, as Mermaid or SVG; needs no engine, cluster or credentials.
+
+    An arrow leads from what is made first to what is made after it; what follows from others is left out.
+    """
+    from cli.graph import graph as draw
+
+    raise typer.Exit(draw(ROOT, stack, resources=resources, svg=svg))
 
 
 @app.command()
@@ -360,16 +435,35 @@ def verify(
 
 
 @app.command()
-def schema() -> None:
-    """Write stacks/schema.json anew, which editors use to check stack files."""
+def schema(
+    accept_breaks: Annotated[
+        bool, typer.Option("--accept-breaks", help="Write the library's although programs may break by it.")
+    ] = False,
+) -> None:
+    """Write two schemas anew: stacks/schema.json, which editors use, and that of the library's components."""
+    from cli import library_schema
     from cli.schema import write_schema
 
     out.print(f"Wrote {write_schema(ROOT).relative_to(ROOT)}.")
+    try:
+        out.print(f"Wrote {library_schema.write(ROOT, accept_breaks=accept_breaks).relative_to(ROOT)}.")
+    except library_schema.ApiBreak as error:
+        _fail(str(error))
 
 
 def _fail(message: str, code: int = EXIT_FAILED) -> None:
     print(f"rayfort: {message}", file=sys.stderr)
     raise typer.Exit(code)
+
+
+# What a user can do where a file cannot be written, by the error's number.
+_DISK: Final = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EFBIG: "allow larger files (ulimit -f)",
+    errno.EROFS: "make the disk writable",
+    errno.EACCES: "run it as the one whose files these are",
+}
 
 
 def main() -> None:
@@ -385,6 +479,11 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
     except EXPECTED as error:
         print(f"rayfort: {error}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        print(f"rayfort: {error}; {_DISK[error.errno]}, then run the command again", file=sys.stderr)
         sys.exit(EXIT_FAILED)
     except (Interrupted, KeyboardInterrupt):
         print("rayfort: interrupted; run the command again to go on", file=sys.stderr)

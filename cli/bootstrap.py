@@ -40,6 +40,11 @@ def make(root: Path, stamp: str) -> None:
     with _exclusive(home / "venv.lock"):
         if _is_current(target, stamp):
             return
+        if target.is_symlink():
+            raise BootstrapError(
+                f"{target} is a link to {target.resolve()}, which was made for another checkout and would "
+                "stop working there; remove the link, then run the command again"
+            )
         _say("setting up the Python environment (once, about a minute)")
         started = time.monotonic()
         log = home / "setup.log"

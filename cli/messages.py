@@ -43,6 +43,7 @@ def _summary(report: Report, environment: Environment) -> Iterator[str]:
     yield f"export KUBECONFIG={environment.kubeconfig}"
     for cluster in report.clusters:
         yield from _access(cluster, report)
+    yield from _hub(report)
 
 
 def _nodes(report: Report) -> Iterator[str]:
@@ -66,6 +67,19 @@ def _pods(cluster: RayClusterStatus) -> str:
     if cluster.restarts:
         parts.append(f"{cluster.restarts} restarts" if cluster.restarts > 1 else "1 restart")
     return ", ".join(parts)
+
+
+def _hub(report: Report) -> Iterator[str]:
+    """How to reach JupyterHub, as commands to paste."""
+    access = report.outputs.get("jupyterhub")
+    if not access or report.nodes == "simulated":
+        return
+    yield ""
+    yield f"# JupyterHub, then at {access['url']}"
+    yield f"./rayfort {access['portForward']}"
+    if password := access.get("readPassword"):
+        yield "# the password, the same for all of its users"
+        yield password
 
 
 def _access(cluster: RayClusterStatus, report: Report) -> Iterator[str]:

@@ -3,16 +3,14 @@
 It is made from the models in ``infra.settings``; descriptions come from their docstrings.
 """
 
-import inspect
 import json
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, get_args
 
 from pydantic import BaseModel, SecretStr
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
+from rayfort.docstrings import descriptions, summary
 
 from cli.stacks import directory
 from infra.problems import NAMESPACE
@@ -120,55 +118,6 @@ class _Generator(GenerateJsonSchema):
                 del value["default"]  # an editor would paste the whole object
             made["properties"][field.alias or name] = {"description": texts[name], **value}
         return made
-
-
-def summary(model: type) -> str:
-    """What a model's docstring says before its first section, on one line."""
-    text, *_ = re.split(r"\n\s*\n\w+:\n", inspect.getdoc(model) or "")
-    return _plain(text)
-
-
-def descriptions(model: type[BaseModel]) -> Mapping[str, str]:
-    """What the docstrings of a model and of its bases say about each field.
-
-    Raises:
-        ValueError: if a field is not described.
-    """
-    known: dict[str, str] = {}
-    for base in reversed(model.__mro__):
-        if issubclass(base, BaseModel):
-            known |= arguments(base.__dict__.get("__doc__") or "")
-    for name in model.model_fields:
-        if name not in known:
-            raise ValueError(
-                f"the docstring of {model.__name__} says nothing about {name}; add it to `Args:`"
-            )
-    return {name: known[name] for name in model.model_fields}
-
-
-def arguments(docstring: str) -> dict[str, str]:
-    """The ``Args:`` section of a docstring: the text of each name, on one line."""
-    found: dict[str, list[str]] = {}
-    current: list[str] = []
-    section = re.search(r"^Args:\n((?: +.*\n?|\n)*)", inspect.cleandoc(docstring), re.MULTILINE)
-    for line in section[1].splitlines() if section else ():
-        entry = re.fullmatch(r" {4}(\w+(?:, \w+)*): (.*)", line)
-        if entry:
-            current = [entry[2]]
-            found |= dict.fromkeys(entry[1].split(", "), current)
-        else:
-            current.append(line.strip())
-    return {name: _sentence(" ".join(lines)) for name, lines in found.items()}
-
-
-def _sentence(text: str) -> str:
-    plain = _plain(text)
-    return plain[:1].upper() + plain[1:]
-
-
-def _plain(text: str) -> str:
-    """On one line, with code marked as editors show it."""
-    return " ".join(text.replace("``", "`").split())
 
 
 def holds_secret(annotation: Any) -> bool:

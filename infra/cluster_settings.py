@@ -59,11 +59,18 @@ class ExistingClusterSettings(Model):
             if self.kubeconfig is not None:
                 content = self.kubeconfig.get_secret_value()
             else:
-                content = (root / Path(str(self.kubeconfig_path)).expanduser()).read_text(encoding="utf-8")
+                path = root / Path(str(self.kubeconfig_path)).expanduser()
+                if path.is_char_device() or path.is_fifo():  # which may never end
+                    raise _refused(key, f"{self.kubeconfig_path} is no file; name a kubeconfig file")
+                content = path.read_text(encoding="utf-8")
             return SecretStr(kubeconfig.check(content, self.context))
         except OSError as error:
             reason = error.strerror or "it cannot be read"
             raise _refused(key, f"{self.kubeconfig_path}: {reason}; name a kubeconfig file") from None
+        except RuntimeError:
+            raise _refused(
+                key, f"{self.kubeconfig_path}: there is no such user; name a kubeconfig file"
+            ) from None
         except UnicodeDecodeError:
             raise _refused(key, f"{self.kubeconfig_path} is not text; name a kubeconfig file") from None
         except kubeconfig.KubeconfigError as error:

@@ -8,9 +8,10 @@ from rayfort.mesh.istio import sidecars
 from rayfort.mesh.mtls import MtlsMode
 from rayfort.mesh.sidecars import Sidecars
 from rayfort.pod_security import PodSecurity, check_level, strictest
-from rayfort.proxy.kbatch_config import user_namespace
+from rayfort.proxy.kbatch_config import USER_NAMESPACE_PREFIX
 from rayfort.workspace import check_fits
 
+from infra import jupyterhub, kbatch
 from infra.cluster_settings import ExistingClusterSettings
 from infra.pod_settings import HOST_NAMESPACES, pod_settings
 from infra.problems import NAMESPACE, Problem
@@ -35,6 +36,8 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
     yield from _unknown_revisions(settings)
     yield from _gateway(settings)
     yield from _observability(settings)
+    yield from kbatch.contradictions(settings)
+    yield from jupyterhub.contradictions(settings)
     yield from _addon(settings)
     if mesh and mesh.native_sidecars and not facts.kubelets_at_least(NATIVE_SIDECARS_POSSIBLE):
         yield Problem(
@@ -156,20 +159,32 @@ def _unwatched(settings: Settings) -> Iterator[Problem]:
 
 
 def _duplicates(settings: Settings) -> Iterator[Problem]:
-    names = [workspace.name for workspace in settings.workspaces]
     owners: dict[str, str] = {}
     for key, namespace, owner in _namespaces(settings):
         if namespace in owners and owners[namespace] != owner:
             yield Problem(
                 key, f"namespace {namespace} belongs to {owners[namespace]}; give {owner} one of its own"
             )
+        elif (
+            settings.kbatch
+            and namespace.startswith(USER_NAMESPACE_PREFIX)
+            and ".users[" not in key
+            and owner != "kbatch-proxy"
+        ):
+            yield Problem(
+                key,
+                f"{namespace} could be the namespace of a user of kbatch; choose one that does not start "
+                f"with {USER_NAMESPACE_PREFIX}",
+            )
         owners.setdefault(namespace, owner)
-    for index, name in enumerate(names):
-        if name in names[:index]:
+    seen: set[str] = set()
+    for index, workspace in enumerate(settings.workspaces):
+        if workspace.name in seen:
             yield Problem(
                 f"{NAMESPACE}:workspaces[{index}].name",
-                f"workspace {name} stands twice; give each its own name",
+                f"workspace {workspace.name} stands twice; give each its own name",
             )
+        seen.add(workspace.name)
 
 
 def _namespaces(settings: Settings) -> Iterator[tuple[str, str, str]]:
@@ -184,8 +199,10 @@ def _namespaces(settings: Settings) -> Iterator[tuple[str, str, str]]:
         yield f"{NAMESPACE}:observability.namespace", spec.namespace, "observability"
     if settings.kbatch:
         yield f"{NAMESPACE}:kbatch.namespace", settings.kbatch.namespace, "kbatch-proxy"
-        for index, user in enumerate(settings.kbatch.users):
-            yield f"{NAMESPACE}:kbatch.users[{index}]", user_namespace(user), f"user {user}"
+        for each in settings.kbatch.members:
+            yield f"{NAMESPACE}:kbatch.{each.where}", each.namespace, f"user {each.name}"
+    if settings.jupyterhub:
+        yield f"{NAMESPACE}:jupyterhub.namespace", settings.jupyterhub.namespace, "JupyterHub"
     for index, workspace in enumerate(settings.workspaces):
         key = f"{NAMESPACE}:workspaces[{index}].namespace"
         yield key, workspace.namespace_name, f"workspace {workspace.name}"

@@ -12,6 +12,7 @@ from rayfort.mesh.gateway_routes import HTTPS_PORT
 from rayfort.mesh.istio import IstioMesh, IstioMeshArgs, sidecars
 from rayfort.mesh.observability.component import MeshObservability, MeshObservabilityArgs
 from rayfort.model import Model
+from rayfort.proxy.jupyterhub import JupyterHub
 from rayfort.proxy.kbatch import KbatchProxy
 from rayfort.ray.auth import TOKEN_KEY
 from rayfort.ray.cluster import RayCluster
@@ -19,6 +20,8 @@ from rayfort.ray.operator import KubeRayOperator, KubeRayOperatorArgs
 from rayfort.workspace import RayWorkspace, RayWorkspaceArgs, WorkspaceNamespace, WorkspaceSpec
 
 from infra import cluster as clusters
+from infra import jupyterhub
+from infra import kbatch as batch
 from infra.cluster import AnyCluster
 from infra.settings import Settings
 from infra.weakened import weakened
@@ -35,6 +38,7 @@ class Platform:
     operator: KubeRayOperator | None
     workspaces: Mapping[str, RayWorkspace]
     kbatch: KbatchProxy | None
+    jupyterhub: JupyterHub | None
     gateway: DashboardGateway | None
     observability: MeshObservability | None
 
@@ -52,7 +56,7 @@ def build(settings: Settings, root: Path) -> Platform:
     facts = settings.cluster.facts
     cluster = clusters.make(settings.cluster, root)
     if not settings.platform:
-        return Platform(cluster, None, None, {}, None, None, None)
+        return Platform(cluster, None, None, {}, None, None, None, None)
 
     def on_cluster(*after: pulumi.Resource | None) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(
@@ -92,16 +96,29 @@ def build(settings: Settings, root: Path) -> Platform:
         name: RayWorkspace(name, args, on_cluster(mesh, operator), namespace=namespaces[name])
         for name, args in specs.items()
     }
+    hub = None
+    if settings.jupyterhub:
+        hub = JupyterHub(
+            "jupyterhub",
+            _paths(jupyterhub.in_mesh(settings, settings.jupyterhub), root),
+            on_cluster(mesh),
+            batch=jupyterhub.batch(settings),
+            facts=facts,
+            mesh_namespace=settings.istio.namespace if settings.istio else None,
+            revision=revision,
+            tracing=settings.istio.tracing if settings.istio else None,
+        )
     kbatch = None
-    if settings.kbatch:
-        args = settings.kbatch.model_copy(update={"in_mesh": settings.kbatch.in_mesh and mesh is not None})
+    if settings.batch:
+        args = settings.batch.model_copy(update={"in_mesh": settings.batch.in_mesh and mesh is not None})
+        if hub and hub.api_token is not None:
+            args = args.model_copy(update={"hub_api_token": hub.api_token})
         kbatch = KbatchProxy(
             "kbatch",
             args,
             on_cluster(mesh),
-            cluster_domain=domain,
-            istio_cni=facts.istio_cni,
-            revision=revision,
+            around=batch.surroundings(settings),
+            rays=batch.rays(settings, workspaces),
         )
     gateway = None
     if settings.gateway and settings.istio:
@@ -121,9 +138,9 @@ def build(settings: Settings, root: Path) -> Platform:
             facts=facts,
         )
         # Kiali's and Prometheus' rights lie in the namespaces that they watch.
-        after = on_cluster(mesh, operator, kbatch, gateway, *namespaces.values())
+        after = on_cluster(mesh, operator, kbatch, hub, gateway, *namespaces.values())
         observability = MeshObservability("observability", seen, after)
-    return Platform(cluster, mesh, operator, workspaces, kbatch, gateway, observability)
+    return Platform(cluster, mesh, operator, workspaces, kbatch, hub, gateway, observability)
 
 
 def outputs(platform: Platform, settings: Settings) -> dict[str, Any]:
@@ -159,6 +176,7 @@ def outputs(platform: Platform, settings: Settings) -> dict[str, Any]:
         "weakened": weakened(settings),
         **({"cluster": reached} if reached else {}),
         **({"kbatch": {"url": kbatch.url, "jupyterhubValues": kbatch.hub_values}} if kbatch else {}),
+        **({"jupyterhub": platform.jupyterhub.access} if platform.jupyterhub else {}),
         **({"gateway": _gateway_access(gateway)} if gateway else {}),
         **({"observability": platform.observability.access} if platform.observability else {}),
     }
@@ -223,6 +241,7 @@ def _meshed(settings: Settings) -> tuple[str, ...]:
     others = (
         settings.operator if settings.self_managed_operator and settings.operator.in_mesh else None,
         settings.kbatch if settings.kbatch and settings.kbatch.in_mesh else None,
+        settings.jupyterhub if settings.jupyterhub and settings.jupyterhub.in_mesh else None,
         settings.gateway,
     )
     names = [workspace.namespace_name for workspace in settings.workspaces]
@@ -230,7 +249,7 @@ def _meshed(settings: Settings) -> tuple[str, ...]:
 
 
 def _workspace(settings: Settings, spec: WorkspaceSpec) -> RayWorkspaceArgs:
-    mesh = settings.istio
+    mesh, spec = settings.istio, batch.with_users(settings, spec)
     if settings.observability:
         scrapers = dict.fromkeys([*spec.metrics_namespaces, settings.observability.namespace])
         spec = spec.model_copy(update={"metrics_namespaces": tuple(scrapers)})

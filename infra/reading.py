@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from infra.carried import not_carried
 from infra.contradictions import contradictions
 from infra.problems import NAMESPACE, Problem, SettingsError, from_validation
 from infra.settings import Settings
@@ -24,6 +25,8 @@ def parse(values: Mapping[str, Any]) -> Settings:
     Raises:
         SettingsError: with every mistake.
     """
+    if broken := list(not_carried(values)):
+        raise SettingsError(broken)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -50,7 +53,9 @@ def decode(config: Mapping[str, str]) -> dict[str, Any]:
             continue
         try:
             values[name] = json.loads(text)
-        except json.JSONDecodeError:
+        except RecursionError:
+            raise SettingsError([Problem(full_name, "is nested too deeply; make it flatter")]) from None
+        except ValueError:  # not JSON, or a number of thousands of digits
             problem = Problem(full_name, "is not valid JSON; write it as YAML in the stack file")
             raise SettingsError([problem]) from None
     return values

@@ -7,7 +7,9 @@ from rayfort.mesh.gateway import GatewaySpec
 from rayfort.mesh.istio import IstioMeshArgs
 from rayfort.mesh.observability.spec import ObservabilitySpec
 from rayfort.model import ImageRepository, Model
-from rayfort.proxy.kbatch import KbatchProxyArgs
+from rayfort.proxy.jupyterhub import hub_of
+from rayfort.proxy.jupyterhub_spec import JupyterHubArgs
+from rayfort.proxy.kbatch_spec import KbatchProxyArgs
 from rayfort.ray.operator import KubeRayOperatorArgs
 from rayfort.workspace import WorkspaceSpec
 
@@ -41,6 +43,7 @@ class Settings(Model):
         gateway: the gateway that exposes dashboards; none where it is left out.
         observability: Prometheus, Kiali and Jaeger; none where it is left out.
         kbatch: the batch proxy for JupyterHub users; none where it is left out.
+        jupyterhub: JupyterHub itself, wired to that proxy; none where it is left out.
         ray_image: the repository of Ray's image, where a mirror has it; the tag is the Ray version.
     """
 
@@ -52,6 +55,7 @@ class Settings(Model):
     gateway: GatewaySpec | None = None
     observability: ObservabilitySpec | None = None
     kbatch: KbatchProxyArgs | None = None
+    jupyterhub: JupyterHubArgs | None = None
     ray_image: ImageRepository = versions.RAY_IMAGE
 
     @property
@@ -61,6 +65,13 @@ class Settings(Model):
             return None
         observability, domain = self.observability, self.cluster.facts.cluster_domain
         return observability.observed(self.mesh, domain) if observability else self.mesh
+
+    @property
+    def batch(self) -> KbatchProxyArgs | None:
+        """The batch proxy with the hub that the stack has, if it has one of its own."""
+        if self.kbatch is None or self.jupyterhub is None:
+            return self.kbatch
+        return self.kbatch.model_copy(update=hub_of(self.jupyterhub, self.cluster.facts.cluster_domain))
 
     @property
     def self_managed_operator(self) -> bool:

@@ -12,6 +12,7 @@ from rayfort.network import reaches_metadata
 from rayfort.pod_security import PodSecurity
 from rayfort.workspace import WorkspaceSpec, cluster_identities
 
+from infra import jupyterhub, kbatch
 from infra.cluster_settings import ClusterSettings, GkeClusterSettings
 from infra.pod_settings import LOOSE, past_the_sidecar, pod_settings
 from infra.problems import NAMESPACE, Problem
@@ -57,11 +58,8 @@ def _weakened_platform(settings: Settings) -> Iterator[Problem]:
         yield from _weakened_workspace(f"{NAMESPACE}:workspaces[{index}]", workspace)
     yield from _weakened_gateway(settings.gateway)
     yield from _weakened_observability(settings.observability)
-    if settings.kbatch:
-        if mesh and not settings.kbatch.in_mesh:
-            yield Problem(f"{NAMESPACE}:kbatch.inMesh", "the proxy's traffic is plaintext")
-        if settings.kbatch.cron_jobs:
-            yield Problem(f"{NAMESPACE}:kbatch.cronJobs", "CronJobs bypass the job template")
+    yield from jupyterhub.weakened(settings)
+    yield from kbatch.weakened(settings)
 
 
 def _weakened_gke(cluster: ClusterSettings) -> Iterator[Problem]:

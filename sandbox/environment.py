@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from rayfort import versions
+
 from infra.reading import parse
-from sandbox import engine, image_source, needs, node_kind, ray_status
+from sandbox import engine, image_source, jupyterhub_chart, needs, node_kind, ray_status
 from sandbox.cluster_network import CLUSTER_DOMAIN, SERVICE_CIDR
 from sandbox.control_plane import ControlPlane, ProcessStatus
 from sandbox.endpoints import Endpoints
@@ -244,6 +246,7 @@ class Environment:
             raise SandboxError("The KubeRay operator vanished from the tool cache. Run the command again.")
         write_chart(assets["kuberay-crds"], assets["kuberay-rbac"], operator.version, charts)
         write_definitions_chart(assets["kuberay-crds"], operator.version, charts)
+        jupyterhub_chart.write_chart(versions.JUPYTERHUB_CHART, charts)
 
     def _pulumi(self, title: str, call: Callable[[Callable[[str], None]], Changes]) -> Changes:
         with self.progress.step(title) as step:

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from sandbox.yaml_text import as_yaml
+
 _FIELD_MANAGER: Final = "rayfort-sandbox"
 _MAX_SERVER_ERROR: Final = 500
 
@@ -61,10 +63,15 @@ class KubeApi:
         status, body = self._call("GET", path)
         return None if status == http.HTTPStatus.NOT_FOUND else self._object(status, body)
 
-    def apply(self, path: str, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Server-side apply: `path` is the object's own path, or that of its subresource."""
+    def apply(self, path: str, manifest: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        """Server-side apply: `path` is the object's own path, or that of its subresource.
+
+        With `dry_run` the server only says whether it would take it, and refuses unknown fields.
+        """
         target = f"{path}?fieldManager={_FIELD_MANAGER}&force=true"
-        status, body = self._call("PATCH", target, json.dumps(manifest), "application/apply-patch+yaml")
+        if dry_run:
+            target += "&dryRun=All&fieldValidation=Strict"
+        status, body = self._call("PATCH", target, as_yaml(manifest), "application/apply-patch+yaml")
         return self._object(status, body)
 
     def annotate(self, path: str, key: str, value: str) -> None:
@@ -87,7 +94,7 @@ class KubeApi:
         headers = {"Accept": "application/json", "Content-Type": content}
         kept = self._connection.sock is not None
         try:
-            return self._send(method, path, body, headers)
+            return self._send(method, path, None if body is None else body.encode(), headers)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             # The server ends connections that were idle for long; every call here may be made twice.
@@ -95,7 +102,7 @@ class KubeApi:
                 return self._call(method, path, body, content)
             raise ApiUnreachable(f"{self._connection.host}:{self._connection.port}: {error}") from error
 
-    def _send(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> tuple[int, bytes]:
+    def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
         self._connection.request(method, path, body, headers)
         response = self._connection.getresponse()
         return response.status, response.read()

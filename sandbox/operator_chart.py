@@ -6,20 +6,20 @@ definitions and the operator's rights come from the operator's own module, so th
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from sandbox.chart_files import about, dump, replacing, write
 from sandbox.processes import SandboxError
 
 NAME: Final = "kuberay-operator"
 DESCRIPTION: Final = "The KubeRay operator, for the embedded sandbox"
 DEFINITIONS: Final = "kuberay-crds"
+_HOME: Final = "https://github.com/ray-project/kuberay"
+_ICON: Final = "https://docs.ray.io/en/latest/_static/favicon.ico"
 # The definitions are files that the template reads: braces in a description are not for Helm.
 _EVERY_DEFINITION: Final = """\
 {{- range $path, $_ := .Files.Glob "definitions/*.yaml" }}
@@ -42,13 +42,13 @@ def write_chart(crds: Path, rbac: Path, version: str, out: Path) -> Path:
     gives the same bytes; a chart that is there already is replaced in one step.
     Raises SandboxError if one of the directories lacks what the chart needs.
     """
-    with _replacing(out, NAME) as draft:
+    with replacing(out, NAME) as draft:
         shutil.copytree(_TEMPLATES, draft, copy_function=shutil.copyfile)
-        _write(draft / "Chart.yaml", _dump(_chart(NAME, DESCRIPTION, version)))
+        write(draft / "Chart.yaml", dump(about(NAME, DESCRIPTION, version, home=_HOME, icon=_ICON)))
         for name, text in _definitions(crds).items():
-            _write(draft / "crds" / name, text)
+            write(draft / "crds" / name, text)
         for name, text in _rules(rbac).items():
-            _write(draft / name, text)
+            write(draft / name, text)
     return out / NAME
 
 
@@ -58,40 +58,13 @@ def write_definitions_chart(crds: Path, version: str, out: Path) -> Path:
     Helm upgrades what is in a chart's templates, and leaves what is in its `crds` alone. The arguments are
     those of `write_chart`.
     """
-    with _replacing(out, DEFINITIONS) as draft:
+    with replacing(out, DEFINITIONS) as draft:
         description = "KubeRay's custom resource definitions, for the embedded sandbox"
-        _write(draft / "Chart.yaml", _dump(_chart(DEFINITIONS, description, version)))
+        write(draft / "Chart.yaml", dump(about(DEFINITIONS, description, version, home=_HOME, icon=_ICON)))
         for name, text in _definitions(crds).items():
-            _write(draft / "definitions" / name, text)
-        _write(draft / "templates" / "definitions.yaml", _EVERY_DEFINITION)
+            write(draft / "definitions" / name, text)
+        write(draft / "templates" / "definitions.yaml", _EVERY_DEFINITION)
     return out / DEFINITIONS
-
-
-@contextlib.contextmanager
-def _replacing(out: Path, name: str) -> Iterator[Path]:
-    """Where to draft the chart `name`, which takes the place of `out/name` when the block ends well."""
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix=f".{name}.") as scratch:
-        draft = Path(scratch) / name
-        yield draft
-        chart = out / name
-        if chart.exists():
-            chart.rename(Path(scratch) / "previous")
-        draft.rename(chart)
-
-
-def _chart(name: str, description: str, version: str) -> dict[str, Any]:
-    number = version.removeprefix("v")
-    return {
-        "apiVersion": "v2",
-        "name": name,
-        "description": description,
-        "type": "application",
-        "version": number,
-        "appVersion": number,
-        "home": "https://github.com/ray-project/kuberay",
-        "icon": "https://docs.ray.io/en/latest/_static/favicon.ico",
-    }
 
 
 def _definitions(crds: Path) -> dict[str, str]:
@@ -102,11 +75,11 @@ def _definitions(crds: Path) -> dict[str, str]:
 
 
 def _rules(rbac: Path) -> dict[str, str]:
-    texts = {target: _dump({"rules": _role(rbac / source)["rules"]}) for source, target in _RULES.items()}
+    texts = {target: dump({"rules": _role(rbac / source)["rules"]}) for source, target in _RULES.items()}
     # Roles that an administrator can give to people, such as rayjob-editor-role.
     for path in sorted([*rbac.glob("*_editor_role.yaml"), *rbac.glob("*_viewer_role.yaml")]):
         role = _role(path)
-        texts[f"files/user-roles/{role['metadata']['name']}.yaml"] = _dump({"rules": role["rules"]})
+        texts[f"files/user-roles/{role['metadata']['name']}.yaml"] = dump({"rules": role["rules"]})
     return texts
 
 
@@ -122,12 +95,3 @@ def _incomplete(directory: Path, missing: str) -> str:
         f"The KubeRay operator's files in {directory} lack {missing}. "
         "Remove the directory: the next start fetches it again."
     )
-
-
-def _dump(content: dict[str, Any]) -> str:
-    return yaml.safe_dump(content, sort_keys=False)
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)

@@ -32,6 +32,9 @@ def _images(settings: Settings) -> Iterator[Image]:
     if kbatch := settings.kbatch:
         tag = kbatch.image_tag
         yield _named(catalog.kbatch_proxy(tag), f"{kbatch.image_repository}:{tag}")
+        yield _named(catalog.busybox(), kbatch.jobs.code_image)
+    if hub := settings.jupyterhub:
+        yield from catalog.jupyterhub(hub.version)
 
 
 def _named(image: Image, reference: str | None) -> Image:

@@ -2,7 +2,8 @@
 
 import secrets
 import subprocess
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from pulumi.automation.events import PolicyEvent
 from rayfort.model import merge
 
 from infra import program
+from sandbox import failures, interrupted
 from sandbox.endpoints import Endpoints, LocalEndpoints
 from sandbox.engine import Engine
 from sandbox.image_source import ImageSource
@@ -24,7 +26,12 @@ STACK: Final = "sandbox"
 # Where the stack file says that the sandbox keeps its files; another state directory replaces it.
 STATE_PREFIX: Final = ".rayfort/sandbox/"
 
+_UPSERT: Final = "PULUMI_K8S_UPSERT_EXISTING_OBJECTS"
+
 Note = Callable[[str], None]
+
+# The Automation API warns of an engine that ended in the middle of a word; that it ended is said anyway.
+warnings.filterwarnings("ignore", "Error in event stream", UserWarning)
 
 
 class StackError(RuntimeError):
@@ -93,7 +100,7 @@ class SandboxStack:
         return self._run(
             "up",
             lambda stack, events: stack.up(
-                refresh=True, on_event=events, on_output=_drop, policy_packs=[self._policies]
+                refresh=True, on_event=events, on_output=_drop, policy_packs=self._policies
             ),
             note,
         )
@@ -115,7 +122,7 @@ class SandboxStack:
                 on_output=show,
                 diff=diff,
                 color="never",
-                policy_packs=[self._policies],
+                policy_packs=self._policies,
             ),
             note,
         )
@@ -141,12 +148,12 @@ class SandboxStack:
     @property
     def exists(self) -> bool:
         """Whether the stack was ever made."""
-        return any((self._engine.home / "backend" / ".pulumi" / "stacks").rglob(f"{STACK}.json"))
+        return any(self._checkpoints())
 
     @property
-    def _policies(self) -> str:
-        """The directory of the policy pack."""
-        return str(self._root / "policies")
+    def _policies(self) -> list[str]:
+        """The directories of the policy packs."""
+        return [str(self._root / "policies")]
 
     def _run(
         self, verb: str, call: Callable[[auto.Stack, Callable[[auto.EngineEvent], None]], Any], note: Note
@@ -154,38 +161,52 @@ class SandboxStack:
         changes = Changes()
         stack = self._stack()
         self._clear_lock(stack)
+        self._take_up_interrupted(stack)
         try:
             call(stack, lambda event: _follow(event, changes, note))
         except auto.CommandError as error:
-            reasons = [*changes.violations, *changes.errors] or [str(error).strip()]
-            raise StackError(f"pulumi {verb} failed:\n" + "\n".join(reasons)) from None
+            reasons = [*changes.violations, *changes.errors]
+            otherwise = failures.without_reason(str(error))
+            violated = bool(changes.violations)
+            raise StackError(
+                failures.message(verb, reasons, otherwise=otherwise, violated=violated)
+            ) from None
         return changes
 
     def _stack(self) -> auto.Stack:
         work = self._engine.home / "project"
         work.mkdir(mode=0o700, exist_ok=True)
         self._write_config(work / f"Pulumi.{STACK}.yaml")
-        stack = auto.create_or_select_stack(
-            STACK,
-            PROJECT,
-            program=lambda: program.main(self._root),
-            opts=auto.LocalWorkspaceOptions(
-                work_dir=str(work),
-                env_vars=dict(self._engine.environment),
-                pulumi_command=auto.PulumiCommand(root=str(self._engine.home), skip_version_check=True),
-                pulumi_home=self._engine.environment["PULUMI_HOME"],
-            ),
+        options = auto.LocalWorkspaceOptions(
+            work_dir=str(work),
+            env_vars=dict(self._engine.environment),
+            pulumi_command=auto.PulumiCommand(root=str(self._engine.home), skip_version_check=True),
+            pulumi_home=self._engine.environment["PULUMI_HOME"],
         )
+        try:
+            stack = auto.create_or_select_stack(
+                STACK, PROJECT, program=lambda: program.main(self._root), opts=options
+            )
+        except auto.CommandError as error:
+            raise StackError(f"pulumi cannot open the stack:\n{str(error).strip()}") from None
         for path, value in self._secrets().items():
             self._set_secret(path, value, work)
         return stack
 
     def _set_secret(self, path: str, value: str, work: Path) -> None:
         """Encrypt a value into the configuration; through standard input, since arguments are public."""
-        command = [str(self._engine.home / "bin" / "pulumi"), "config", "set", "--path", "--secret"]
+        problem = f"pulumi cannot store the secret setting {path}"
+        self._pulumi(work, problem, "config", "set", "--path", "--secret", path, told=value)
+
+    def _pulumi(self, work: Path, problem: str, *arguments: str, told: str = "") -> str:
+        """Run Pulumi's own command line on the stack; its output.
+
+        Raises:
+            StackError: with the problem and what Pulumi said.
+        """
         done = subprocess.run(
-            [*command, "--stack", STACK, "--non-interactive", path],
-            input=value,
+            [str(self._engine.home / "bin" / "pulumi"), *arguments, "--stack", STACK, "--non-interactive"],
+            input=told,
             cwd=work,
             env=dict(self._engine.environment),
             capture_output=True,
@@ -193,7 +214,8 @@ class SandboxStack:
             check=False,
         )
         if done.returncode:
-            raise StackError(f"pulumi cannot store the secret setting {path}:\n{done.stderr.strip()}")
+            raise StackError(f"{problem}:\n{done.stderr.strip()}")
+        return done.stdout
 
     def _write_config(self, path: Path) -> None:
         """The stack file with what is only known now laid over it; the encryption salt is kept."""
@@ -218,6 +240,22 @@ class SandboxStack:
         """Drop the lock of an engine that was killed; who calls holds the sandbox's own lock."""
         if any((self._engine.home / "backend" / ".pulumi" / "locks").rglob("*.json")):
             stack.cancel()
+
+    def _take_up_interrupted(self, stack: auto.Stack) -> None:
+        """Go on where an engine was killed while it made something."""
+        if not any(interrupted.anything_pending(file) for file in self._checkpoints()):
+            return
+        problem = "the state that an interrupted command left cannot be repaired"
+        work = self._engine.home / "project"
+        # Not through the Automation API, which would write the secrets in plain text for the moment.
+        exported = self._pulumi(work, problem, "stack", "export")
+        self._pulumi(work, problem, "stack", "import", told=interrupted.nothing_pending(exported))
+        if "kubernetes" not in self._engine.stand_ins:
+            # The stand-in knows by a mark what it has made; the official plugin goes by the name.
+            stack.workspace.env_vars = {**stack.workspace.env_vars, _UPSERT: "true"}
+
+    def _checkpoints(self) -> Iterator[Path]:
+        return (self._engine.home / "backend" / ".pulumi" / "stacks").rglob(f"{STACK}.json")
 
 
 def values(

@@ -5,6 +5,7 @@ import signal
 import pytest
 from filelock import FileLock
 
+import sandbox.plugins  # noqa: F401 - before Pulumi's own google.rpc.Status: see there
 from sandbox import needs
 from sandbox.host import why_not_real
 from sandbox.images.catalog import collector, every_image
@@ -65,7 +66,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if item.get_closest_marker("real") and not item.get_closest_marker("skip"):
             tools |= set(needs.tools(NodeKind.REAL, [*every_image(), collector()]))
         elif item.get_closest_marker("sandbox"):
-            tools |= {*needs.tools(NodeKind.SIMULATED, ()), "kind"}
+            extra = {"actionlint", "kind", "pulumi-language-yaml", "sdkgen"}
+            tools |= {*needs.tools(NodeKind.SIMULATED, ()), *extra}
     if tools:
         capture = session.config.pluginmanager.getplugin("capturemanager")
         toolchain = Toolchain(progress=Progress())

@@ -19,7 +19,10 @@ from rayfort.mesh.gateway_routes import ExposedCluster, GatewayTls
 from rayfort.mesh.istio import IstioMesh, IstioMeshArgs
 from rayfort.mesh.observability.component import MeshObservability, MeshObservabilityArgs
 from rayfort.mesh.observability.spec import ObservabilitySpec
-from rayfort.proxy.kbatch import KbatchProxy, KbatchProxyArgs
+from rayfort.proxy.jupyterhub import JupyterHub
+from rayfort.proxy.jupyterhub_spec import Authenticator, JupyterHubArgs, NotebookEgress
+from rayfort.proxy.kbatch import KbatchProxy
+from rayfort.proxy.kbatch_spec import JobEgress, JobRules, KbatchGroup, KbatchProxyArgs, KbatchUser
 from rayfort.ray.auth import TokenAuth, TokenSource
 from rayfort.ray.auth_token import RayAuthToken, RayAuthTokenArgs
 from rayfort.ray.cluster import RayCluster, RayClusterArgs
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from rayfort.cluster import GkeCluster
 
 __all__ = [
+    "Authenticator",
     "Client",
     "ClusterDns",
     "ClusterFacts",
@@ -62,9 +66,15 @@ __all__ = [
     "IapLogin",
     "IstioMesh",
     "IstioMeshArgs",
+    "JobEgress",
+    "JobRules",
+    "JupyterHub",
+    "JupyterHubArgs",
     "JwtLogin",
+    "KbatchGroup",
     "KbatchProxy",
     "KbatchProxyArgs",
+    "KbatchUser",
     "KindCluster",
     "KindClusterArgs",
     "KindPort",
@@ -75,6 +85,7 @@ __all__ = [
     "NetrcEntry",
     "NetrcSecret",
     "NetrcSecretArgs",
+    "NotebookEgress",
     "ObservabilitySpec",
     "RayAuthToken",
     "RayAuthTokenArgs",

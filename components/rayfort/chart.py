@@ -1,11 +1,25 @@
 """Where a Helm chart comes from."""
 
 from pathlib import Path
+from typing import Annotated
 
 import pulumi_kubernetes as k8s
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from rayfort.model import HttpUrl, Model
+from rayfort.model import HttpUrl, Model, Written
+
+# Both go to helm, which takes what begins with a dash for an option.
+ChartName = Annotated[
+    str,
+    Written(
+        r"[^-\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,1023}",
+        "is not a chart; write a name, a path or an oci:// reference",
+    ),
+]
+ChartVersion = Annotated[
+    str,
+    Written(r"[A-Za-z0-9][-A-Za-z0-9._+]{0,127}", "is not a chart's version; write it whole, such as 1.30.3"),
+]
 
 
 class Chart(Model):
@@ -18,9 +32,9 @@ class Chart(Model):
         version: the chart's version; required but for a path.
     """
 
-    chart: str = Field(min_length=1)
+    chart: ChartName
     repository: HttpUrl | None = None
-    version: str | None = Field(default=None, min_length=1)
+    version: ChartVersion | None = None
 
     @model_validator(mode="after")
     def _pinned(self) -> "Chart":

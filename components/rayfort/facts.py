@@ -1,13 +1,19 @@
 """What differs between clusters, as facts that components read instead of asking which cluster it is."""
 
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
 
 from rayfort import versions
 from rayfort.model import Cidr, DnsLabel, DnsName, Model, SemVer
 from rayfort.node_pools import NodePoolFacts
 
 CLUSTER_DOMAIN: Final = "cluster.local"
+
+
+# Before it stand the name of a Service, that of a namespace and, with `l7`, an IPv6 address in dashes.
+ClusterDomain = Annotated[DnsName, Field(max_length=80)]
 
 
 class ClusterDns(StrEnum):
@@ -53,7 +59,7 @@ class ClusterFacts(Model):
     """
 
     dns: ClusterDns = ClusterDns.COREDNS
-    cluster_domain: DnsName = CLUSTER_DOMAIN
+    cluster_domain: ClusterDomain = CLUSTER_DOMAIN
     kubernetes_version: SemVer = "1.33.0"
     network_policy: bool = True
     load_balancers: bool = False

@@ -17,6 +17,7 @@ CANONICAL_NAME: Final = "service.istio.io/canonical-name"
 NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
 POD_SECURITY: Final = "pod-security.kubernetes.io"  # a prefix: enforce, audit and warn follow
 WORKSPACE: Final = "rayfort.dev/workspace"
+KBATCH: Final = "rayfort.dev/kbatch"  # of a user's namespace: where the kbatch-proxy is that serves the user
 
 WAIT_FOR: Final = "pulumi.com/waitFor"
 SKIP_AWAIT: Final = "pulumi.com/skipAwait"

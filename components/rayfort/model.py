@@ -5,7 +5,7 @@ stack files, snake_case names in Python, unknown keys refused.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Annotated, Any
@@ -27,6 +27,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 
 JsonObject = dict[str, Any]
+MAX_DNS_NAME = 253
 
 
 class Model(BaseModel):
@@ -49,10 +50,20 @@ def _semver(value: str) -> str:
 
 
 def _cidr(value: str) -> str:
+    problem = "is not a CIDR block with a clean network address, such as 10.0.0.0/8"
+    # Python takes an address alone, a netmask and a zone as well, and Kubernetes none of them.
+    if not re.fullmatch(r"[0-9a-fA-F:.]+/[0-9]{1,3}", value):
+        raise ValueError(problem)
     try:
         ip_network(value)
     except ValueError as error:
-        raise ValueError("is not a CIDR block with a clean network address, such as 10.0.0.0/8") from error
+        raise ValueError(problem) from error
+    return value
+
+
+def _dns_length(value: str) -> str:
+    if len(value) > MAX_DNS_NAME:
+        raise ValueError(f"is {len(value)} characters long, and a DNS name has at most {MAX_DNS_NAME}")
     return value
 
 
@@ -82,10 +93,12 @@ _IMAGE_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 
 SemVer = Annotated[str, AfterValidator(_semver)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
-# Strict: true and "1" are no numbers.
+# Strict: true and "1" are no numbers. Kubernetes counts in 32 bits.
+MAX_COUNT = 2**31 - 1
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
-Count = Annotated[int, Field(ge=0, strict=True)]
-Seconds = Annotated[int, Field(ge=10, strict=True)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)]
+Replicas = Annotated[int, Field(ge=1, le=MAX_COUNT, strict=True)]
+Seconds = Annotated[int, Field(ge=10, le=604_800, strict=True)]  # a week
 DnsLabel = Annotated[
     str,
     Written(
@@ -105,13 +118,18 @@ Revision = Annotated[
 DnsName = Annotated[
     str,
     Written(
-        r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
-        "is not a DNS name; write for example cluster.local, without a dot at the end",
+        r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*",
+        "is not a DNS name; write for example cluster.local, without a dot at the end, and at most 63 "
+        "characters between two dots",
     ),
+    AfterValidator(_dns_length),
 ]
 HttpUrl = Annotated[
     str,
-    Written(r"https?://[^\s/@]+(/\S*)?", "is not a URL; write https://host/path, without a login in it"),
+    Written(
+        r"https?://(?![^/]*@)[!-.0-~]{1,255}(/[!-~]*)?",
+        "is not a URL; write https://host/path, without a login in it",
+    ),
 ]
 EnvName = Annotated[
     str,
@@ -121,19 +139,20 @@ Quantity = Annotated[
     str,
     Field(coerce_numbers_to_str=True),
     Written(
-        r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?",
+        r"[0-9]{1,15}(\.[0-9]{1,9})?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?",
         "is not a Kubernetes quantity; write for example 500m, 2 or 4Gi",
     ),
 ]
 Cpus = Annotated[
     str,
     Field(coerce_numbers_to_str=True),
-    Written(r"[0-9]+(\.[0-9]+)?|[0-9]+m", "is not a number of CPUs; write for example 500m or 2"),
+    Written(r"[0-9]{1,9}(\.[0-9]{1,9})?|[0-9]{1,9}m", "is not a number of CPUs; write for example 500m or 2"),
 ]
 ExtendedResource = Annotated[
     str,
     Written(
-        r"[a-z0-9.-]+/[a-zA-Z0-9._-]+",
+        r"(?![^/]*kubernetes\.io/)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*"
+        r"/[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?",
         "is not an extended resource; write domain/name, such as nvidia.com/gpu",
     ),
 ]
@@ -176,6 +195,16 @@ SecretInput = Annotated[
 def as_secret(value: SecretInput) -> pulumi.Output[str]:
     """The value as an output that Pulumi encrypts in its state and masks in its log."""
     return pulumi.Output.secret(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+
+def repeated(names: Iterable[str]) -> str | None:
+    """The first name that stands twice; None where each stands once."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> JsonObject:

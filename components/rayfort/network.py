@@ -16,6 +16,15 @@ ISTIOD_METRICS_PORT: Final = 15014
 SIDECAR_METRICS_PORT: Final = 15020
 # Where clouds keep their metadata servers: link-local addresses, and two of IPv6 (AWS, Google).
 METADATA_BLOCKS: Final = ("169.254.0.0/16", "fd00:ec2::254/128", "fd20:ce::254/128")
+# Addresses of networks of one's own: RFC 1918, carrier-grade NAT, and those of IPv6.
+PRIVATE_BLOCKS: Final = (
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+)
 ANYWHERE: Final = "0.0.0.0/0"
 
 
@@ -97,18 +106,28 @@ def redis_spec(cluster: str, namespace: str | None, cidrs: Sequence[str], port: 
 
 def address_block(cidr: str) -> JsonObject:
     """A peer for a block of addresses, without the metadata servers that lie in it."""
-    listed = reaches_metadata(cidr)
-    holes = [block for block in METADATA_BLOCKS if not listed and _holds(cidr, block)]
+    return _without(cidr, METADATA_BLOCKS)
+
+
+def public_block(cidr: str) -> JsonObject:
+    """A peer for a block of addresses, without metadata servers and private networks that lie in it."""
+    return _without(cidr, (*METADATA_BLOCKS, *PRIVATE_BLOCKS))
+
+
+def _without(cidr: str, blocks: Sequence[str]) -> JsonObject:
+    """A block without those that lie in it; what was listed on purpose lies in one of them itself."""
+    listed = any(holds(block, cidr) for block in blocks)
+    holes = [block for block in blocks if not listed and holds(cidr, block)]
     return {"ipBlock": {"cidr": cidr, **({"except": holes} if holes else {})}}
 
 
 def reaches_metadata(cidr: str) -> bool:
     """Whether a block lies among the metadata servers' own addresses: it was listed on purpose."""
-    return any(_holds(block, cidr) for block in METADATA_BLOCKS)
+    return any(holds(block, cidr) for block in METADATA_BLOCKS)
 
 
-def _holds(outer: str, inner: str) -> bool:
-    """Whether ``inner`` is part of ``outer`` and smaller or equal."""
+def holds(outer: str, inner: str) -> bool:
+    """Whether the block ``inner`` is a part of the block ``outer``, or the same."""
     one, other = ip_network(inner), ip_network(outer)
     if isinstance(one, IPv4Network) and isinstance(other, IPv4Network):
         return one.subnet_of(other)
@@ -149,6 +168,30 @@ def head_ingress_spec(cluster: str, ports: RayPorts, callers: Mapping[Peer, Sequ
             if namespaces
         ],
     }
+
+
+def head_egress_spec(namespace: str, cluster: str, ports: RayPorts) -> JsonObject:
+    """``spec`` that lets every Pod of another namespace reach a head on the ports for clients.
+
+    Args:
+        namespace: the head's.
+        cluster: the RayCluster's name.
+        ports: its ports.
+    """
+    peer = {**_namespace(namespace), "podSelector": _head(cluster)}
+    clients = ports_for(ports, NodeRole.HEAD, Peer.CLIENT)
+    return _egress({}, [{"to": [peer], "ports": [_range(port) for port in clients]}])
+
+
+def namespace_egress_spec(namespace: str, ports: Sequence[int]) -> JsonObject:
+    """``spec`` that lets every Pod reach these TCP ports in another namespace."""
+    return _egress({}, [{"to": [_namespace(namespace)], "ports": _tcp(ports)}])
+
+
+def public_egress_spec(cidrs: Sequence[str], ports: Sequence[int]) -> JsonObject:
+    """``spec`` that lets Pods out to these addresses and TCP ports, never to a private network or a metadata
+    server that merely lies in one of them."""
+    return _egress({}, [{"to": [public_block(cidr) for cidr in cidrs], "ports": _tcp(ports)}])
 
 
 def metrics_spec(cluster: str, ports: RayPorts, namespaces: Sequence[str]) -> JsonObject:

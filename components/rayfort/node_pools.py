@@ -4,7 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rayfort.model import Count, ExtendedResource, JsonObject, Model
+from rayfort.metadata import LabelName, Labels, LabelValue
+from rayfort.model import Count, ExtendedResource, Model
+from rayfort.tolerations import Effect, Operator, Toleration
 
 
 class PoolTaint(Model):
@@ -14,13 +16,13 @@ class PoolTaint(Model):
         key, value: its name and value.
     """
 
-    key: Annotated[str, Field(min_length=1)]
-    value: str = ""
+    key: LabelName
+    value: LabelValue = ""
 
     @property
-    def toleration(self) -> JsonObject:
+    def toleration(self) -> Toleration:
         """What a Pod says to start there nevertheless."""
-        return {"key": self.key, "operator": "Equal", "value": self.value, "effect": "NoSchedule"}
+        return Toleration(key=self.key, operator=Operator.EQUAL, value=self.value, effect=Effect.NO_SCHEDULE)
 
 
 class NodePoolFacts(Model):
@@ -36,11 +38,11 @@ class NodePoolFacts(Model):
         hosts_at_once: nodes that only make sense together: 1, or the machines of a TPU slice.
     """
 
-    labels: Annotated[dict[str, str], Field(min_length=1)]
+    labels: Annotated[Labels, Field(min_length=1)]
     taints: tuple[PoolTaint, ...] = ()
     accelerator_resource: ExtendedResource | None = None
     accelerators: Count = 0
     cpus: Annotated[int, Field(ge=1, strict=True)] | None = None
-    memory_gib: Annotated[float, Field(gt=0)] | None = None
+    memory_gib: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     for_workers: bool = True
     hosts_at_once: Annotated[int, Field(ge=1, strict=True)] = 1

@@ -15,15 +15,18 @@ KBATCH_PROXY: Final = "0.5.0b1"
 PROMETHEUS_CHART: Final = "29.27.0"
 KIALI_CHART: Final = "2.29.0"
 JAEGER_CHART: Final = "4.11.1"
+JUPYTERHUB_CHART: Final = "4.4.0"
 
 KUBERAY_CHART_REPOSITORY: Final = "https://ray-project.github.io/kuberay-helm/"
 ISTIO_CHART_REPOSITORY: Final = "https://istio-release.storage.googleapis.com/charts"
 PROMETHEUS_CHART_REPOSITORY: Final = "https://prometheus-community.github.io/helm-charts"
 KIALI_CHART_REPOSITORY: Final = "https://kiali.org/helm-charts"
 JAEGER_CHART_REPOSITORY: Final = "https://jaegertracing.github.io/helm-charts"
+JUPYTERHUB_CHART_REPOSITORY: Final = "https://hub.jupyter.org/helm-chart/"
 
 RAY_IMAGE: Final = "docker.io/rayproject/ray"
 KBATCH_PROXY_IMAGE: Final = "ghcr.io/kbatch-dev/kbatch-proxy"
+KBATCH_CODE_IMAGE: Final = "docker.io/library/busybox:1.37.0"  # unpacks the code of users' jobs
 
 # Kind supports a node image with the release that it was built for; digests: release notes of that release.
 KIND: Final = "0.33.0"

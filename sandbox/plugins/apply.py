@@ -1,6 +1,8 @@
 """Creating, changing and deleting one object, with the patience that Kubernetes asks for."""
 
 import copy
+import hashlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +15,8 @@ from sandbox.plugins.diff import parse_path
 from sandbox.plugins.objects import Kind, Object, kind_of, name_of, namespace_of, title
 from sandbox.plugins.server import EngineLog, PluginError
 
-# The official plugin creates under this name and takes the fields over when it first applies.
+# The official plugin creates under this name and takes the fields over when it first applies; here a mark of
+# the resource follows it.
 CREATE_MANAGER: Final = "pulumi-kubernetes"
 _TAKEN_OVER: Final = frozenset(
     {
@@ -25,6 +28,7 @@ _TAKEN_OVER: Final = frozenset(
         ("pulumi-resource-kubernetes", "Update"),
     }
 )
+_CREATOR: Final = re.compile(f"{CREATE_MANAGER}-[0-9a-f]{{12}}")  # what `creator` returns
 DEFAULT_TIMEOUT: Final = 600.0
 # A definition is served a moment after it is established; a namespace may take longer: 32 s in all.
 _CREATE_TRIES: Final = 8
@@ -102,7 +106,7 @@ def create(op: Operation, obj: Object, manager: str, *, upsert: bool, force: boo
         scoped = _scoped(op.cluster, obj)
         if upsert:
             return op.cluster.apply(scoped, manager, force=force, dry_run=dry_run)
-        return op.cluster.create(scoped, CREATE_MANAGER, dry_run=dry_run)
+        return op.cluster.create(scoped, creator(op.urn), dry_run=dry_run)
 
     if dry_run:
         return attempt()
@@ -112,6 +116,8 @@ def create(op: Operation, obj: Object, manager: str, *, upsert: bool, force: boo
             return attempt()
         except (ApiError, UnknownKind) as error:
             if isinstance(error, ApiError) and error.reason == "AlreadyExists":
+                if _created_before(op, obj):
+                    return update(op, obj, manager, force=True, dry_run=False)
                 if not _wait_for_predecessor(op, obj):
                     raise PluginError(_exists(obj)) from None
                 continue
@@ -121,6 +127,21 @@ def create(op: Operation, obj: Object, manager: str, *, upsert: bool, force: boo
         op.pause(delay)
         delay *= 2
     raise AssertionError("the loop above returns or raises")
+
+
+def creator(urn: str) -> str:
+    """Under which name a resource's object is created: by it, a later run knows what it has made itself."""
+    return f"{CREATE_MANAGER}-{hashlib.sha256(urn.encode()).hexdigest()[:12]}"
+
+
+def _created_before(op: Operation, obj: Object) -> bool:
+    """Whether an earlier run created the object for this very resource and ended before it knew that."""
+    scoped = _scoped(op.cluster, obj)
+    live = op.cluster.find(kind_of(obj), namespace_of(scoped), name_of(obj))
+    if live is None or "deletionTimestamp" in live["metadata"]:
+        return False
+    entries = live["metadata"].get("managedFields") or []
+    return any((entry["manager"], entry["operation"]) == (creator(op.urn), "Update") for entry in entries)
 
 
 def _may_come(error: ApiError | UnknownKind) -> bool:
@@ -196,7 +217,14 @@ def update(
 
 def _created_here(live: Mapping[str, Any]) -> bool:
     entries = live["metadata"].get("managedFields")
-    return not entries or any((entry["manager"], entry["operation"]) in _TAKEN_OVER for entry in entries)
+    return not entries or any(_is_creators(entry) for entry in entries)
+
+
+def _is_creators(entry: Mapping[str, Any]) -> bool:
+    """Whether a share of an object's fields is that of whoever created it."""
+    manager, operation = entry["manager"], entry["operation"]
+    ours = operation == "Update" and bool(_CREATOR.fullmatch(manager))
+    return ours or (manager, operation) in _TAKEN_OVER
 
 
 def _take_over(op: Operation, live: Object, manager: str) -> Object:
@@ -226,11 +254,7 @@ def taken_over(entries: list[dict[str, Any]], manager: str) -> list[dict[str, An
     Without this the creator would own the fields beside the manager, and a field that the program
     drops would stay.
     """
-    ours = [
-        entry
-        for entry in entries
-        if (entry["manager"], entry["operation"]) in _TAKEN_OVER and not entry.get("subresource")
-    ]
+    ours = [entry for entry in entries if _is_creators(entry) and not entry.get("subresource")]
     if not ours:
         return None
     result = [entry for entry in entries if entry not in ours]

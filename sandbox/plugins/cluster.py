@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 from sandbox.plugins.objects import Kind, Object, kind_of, name_of, namespace_of
 from sandbox.plugins.server import THREADS, PluginError
+from sandbox.yaml_text import as_yaml
 
 JSON: Final = "application/json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
@@ -240,7 +241,7 @@ class Cluster:
         encoded = None
         if body is not None:
             headers["Content-Type"] = content_type
-            encoded = json.dumps(body).encode()
+            encoded = (as_yaml(body) if content_type == APPLY_PATCH else json.dumps(body)).encode()
         host = client.configuration.host
         try:
             answer = client.rest_client.pool_manager.request(

@@ -1,8 +1,10 @@
 """Running the helm program: no secret on its command line, no file left behind."""
 
 import contextlib
+import functools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -133,7 +135,7 @@ class Helm:
         self, command: list[str], stdin: str, variables: Mapping[str, str], tell: Callable[[float], None]
     ) -> str:
         process = subprocess.Popen(
-            command,
+            [*_mortal(), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -286,12 +288,28 @@ class Helm:
         found: dict[str, Any] = json.loads(text)
         return found
 
+    def has_label(self, name: str, namespace: str, key: str, value: str) -> bool:
+        """Whether a release has a label of that value."""
+        chosen = ["--all", "--filter", f"^{re.escape(name)}$", "--selector", f"{key}={value}"]
+        return bool(json.loads(self.run(["list", *chosen, "--output", "json"], namespace=namespace)))
+
     def release_chart(self, name: str, namespace: str) -> dict[str, Any]:
         """Return `chart`, `version` and `appVersion` of a release."""
         found: dict[str, Any] = json.loads(
             self.run(["get", "metadata", name, "--output", "json"], namespace=namespace)
         )
         return found
+
+
+@functools.cache
+def _mortal() -> tuple[str, ...]:
+    """What makes a program end with this process, however it ends, where the system has it.
+
+    Helm of a plugin that was killed would go on while the next run begins. (Python's own way to do it, code
+    between fork and exec, does not go with gRPC.)
+    """
+    program = shutil.which("setpriv")
+    return (program, "--pdeathsig", "TERM") if program else ()
 
 
 def _keyring(source: ChartSource) -> list[str]:

@@ -1,7 +1,6 @@
 """The resource `kubernetes:helm.sh/v3:Release`: a chart installed by the real helm."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +21,7 @@ from sandbox.plugins.properties import (
     unmarshal,
 )
 from sandbox.plugins.server import EngineLog, InitFailed, InvalidRequest, urn_name
+from sandbox.yaml_text import as_yaml
 
 _INPUTS: Final = "__inputs"
 _DEFAULT_TIMEOUT: Final = 300
@@ -29,6 +29,8 @@ _COMPUTED: Final = ("resourceNames", "status")
 # Answered by the SDK, or without meaning for a release.
 _NOT_INPUTS: Final = frozenset({"compat", "resourceNames", "status", "manifest", "allowNullValues"})
 _IMMUTABLE: Final = (".name", ".namespace")
+# On a release, which resource made it.
+_MARK: Final = "pulumi-resource"
 _UNFINISHED: Final = frozenset({"pending-install", "failed", "uninstalling", "unknown"})
 
 
@@ -120,8 +122,12 @@ class ReleaseHandler:
         inputs = plain(marked)
         name, namespace = inputs["name"], inputs["namespace"]
         self._require_cluster()
-        self._clear_unfinished(request.urn, name, namespace)
-        problem = self._try(request.urn, lambda: self._install(request.urn, inputs))
+        live = self._helm.status(name, namespace)
+        again = live is not None and not self._clear_unfinished(request.urn, name, namespace, live)
+        # An earlier run may have ended before it knew that the release was there.
+        known = again and self._helm.has_label(name, namespace, _MARK, _mark(request.urn))
+        step = self._upgrade if known else self._install
+        problem = self._try(request.urn, lambda: step(request.urn, inputs))
         return proto.CreateResponse(
             id=objects.resource_id(namespace, name),
             properties=marshal(self._outcome(marked, inputs, problem, "created")),
@@ -183,7 +189,8 @@ class ReleaseHandler:
         return ""
 
     def _install(self, urn: str, inputs: Mapping[str, Any]) -> None:
-        self._chart_command("install", inputs, self._teller(urn, "installing", inputs))
+        mark = ("--labels", f"{_MARK}={_mark(urn)}")
+        self._chart_command("install", inputs, self._teller(urn, "installing", inputs), mark)
 
     def _upgrade(self, urn: str, inputs: Mapping[str, Any]) -> None:
         name, namespace = inputs["name"], inputs["namespace"]
@@ -197,12 +204,9 @@ class ReleaseHandler:
             self._helm.run(["rollback", name], namespace=namespace)
         self._chart_command("upgrade", inputs, self._teller(urn, "upgrading", inputs))
 
-    def _clear_unfinished(
-        self, urn: str, name: str, namespace: str, live: Mapping[str, Any] | None = None
-    ) -> bool:
-        """Remove a release whose first installation never finished; whether there was one."""
-        live = live or self._helm.status(name, namespace)
-        if live is None or live["info"]["status"] not in _UNFINISHED or live["version"] != 1:
+    def _clear_unfinished(self, urn: str, name: str, namespace: str, live: Mapping[str, Any]) -> bool:
+        """Remove a release whose first installation never finished; whether it was one."""
+        if live["info"]["status"] not in _UNFINISHED or live["version"] != 1:
             return False
         self._log.info(
             urn,
@@ -216,14 +220,16 @@ class ReleaseHandler:
         self._log.status(urn, message)
         return lambda seconds: self._log.status(urn, f"{message} ({seconds:.0f} s)")
 
-    def _chart_command(self, verb: str, inputs: Mapping[str, Any], tell: Callable[[float], None]) -> None:
+    def _chart_command(
+        self, verb: str, inputs: Mapping[str, Any], tell: Callable[[float], None], more: tuple[str, ...] = ()
+    ) -> None:
         chart = self._helm.fetch(_source(inputs))
         if inputs.get("dependencyUpdate") and chart.is_dir():
             self._helm.run(["dependency", "update", str(chart)])
-        values = json.dumps(inputs.get("values") or {})
+        values = as_yaml(inputs.get("values") or {})
         if inputs.get("lint"):
             self._helm.run(["lint", str(chart), "--values", "-"], stdin=values)
-        arguments = [verb, inputs["name"], str(chart), "--values", "-", *command_flags(verb, inputs)]
+        arguments = [verb, inputs["name"], str(chart), "--values", "-", *command_flags(verb, inputs), *more]
         self._helm.run(arguments, namespace=inputs["namespace"], stdin=values, tell=tell)
 
     def _outcome(
@@ -281,6 +287,10 @@ class ReleaseHandler:
             "values": Secret(live.get("config") or {}),
             "version": chart["version"],
         }
+
+
+def _mark(urn: str) -> str:
+    return hashlib.sha256(urn.encode()).hexdigest()[:12]
 
 
 _SWITCHES: Final[Mapping[str, tuple[str, frozenset[str]]]] = {

@@ -68,6 +68,9 @@ class KubernetesPlugin(Plugin):
 
     # The provider itself.
 
+    def provider_schema(self) -> Mapping[str, Any]:
+        return provider_config.schema()
+
     def check_config(self, request: proto.CheckRequest) -> proto.CheckResponse:
         given = plain(unmarshal(request.news))
         failures = [

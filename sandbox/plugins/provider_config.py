@@ -77,6 +77,13 @@ class Settings:
     read_seconds: float | None = None
 
 
+def schema() -> dict[str, Any]:
+    """The settings as a schema says them: of the official plugin, those that do something here."""
+    texts: dict[str, Any] = {name: {"type": "string"} for name in (*_TEXTS, "clusterIdentifier")}
+    switches = {name: {"type": "boolean"} for name in _SWITCHES}
+    return {"inputProperties": dict(sorted((texts | switches).items()))}
+
+
 def problems(given: Mapping[str, Any]) -> dict[str, str]:
     """Return what is wrong with the inputs of a provider, by the setting's name."""
     found: dict[str, str] = {}

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import contextlib
 import functools
+import json
 import os
 import signal
 import sys
@@ -133,6 +134,10 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
 
     # What a plugin overrides.
 
+    def provider_schema(self) -> Mapping[str, Any]:
+        """What the schema says about the provider itself: programs in YAML are checked against it."""
+        return {}
+
     def check_config(self, request: proto.CheckRequest) -> proto.CheckResponse:
         return proto.CheckResponse(inputs=request.news)
 
@@ -196,7 +201,8 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         return proto.PluginInfo(version=self.version)
 
     async def GetSchema(self, request: proto.GetSchemaRequest, context: Any) -> proto.GetSchemaResponse:
-        return proto.GetSchemaResponse(schema=f'{{"name": "{self.name}", "version": "{self.version}"}}')
+        schema = {"name": self.name, "version": self.version, "provider": self.provider_schema()}
+        return proto.GetSchemaResponse(schema=json.dumps(schema))
 
     async def GetMapping(self, request: proto.GetMappingRequest, context: Any) -> proto.GetMappingResponse:
         return proto.GetMappingResponse()

@@ -220,6 +220,12 @@ CRANE = Module(
     disk_gb=0.3,
     variables=_stamp("github.com/google/go-containerregistry/cmd/crane/cmd.Version"),
 )
+ACTIONLINT = Module(
+    folder="actionlint",
+    path="github.com/rhysd/actionlint",
+    disk_gb=0.1,
+    variables=_stamp("github.com/rhysd/actionlint.version"),
+)
 KIND = Module(folder="kind", path="sigs.k8s.io/kind", disk_gb=0.3)
 # A collector is put together from modules, by a program that OpenTelemetry's own builder writes: it lies
 # beside this go.mod, with the builder's settings.
@@ -239,6 +245,12 @@ _ISTIO_AGENT_TAGS = ("agent", "disable_pgv", "grpcnotrace", "retrynotrace")
 
 _TOOLS = (
     Tool("pulumi", PULUMI, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", ("version",), not_older),
+    # Runs programs in YAML; and Pulumi's generators of SDKs, beside this go.mod. Built with the engine, they
+    # cost little: nearly all that they are made of is in it. Their version is the engine's.
+    Tool(
+        "pulumi-language-yaml", PULUMI, "github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml", (), exactly
+    ),
+    Tool("sdkgen", PULUMI, "rayfort.local/tools/pulumi/sdkgen", (), exactly),
     Tool("etcd", ETCD, "go.etcd.io/etcd/server/v3", ("--version",), same_minor),
     _kubernetes_tool("kube-apiserver"),
     _kubernetes_tool("kube-controller-manager"),
@@ -293,6 +305,7 @@ _TOOLS = (
         never,
     ),
     Tool("kind", KIND, "sigs.k8s.io/kind", ("version", "--quiet"), exactly),
+    Tool("actionlint", ACTIONLINT, "github.com/rhysd/actionlint/cmd/actionlint", ("-version",), not_older),
     Tool("otelcol", OTELCOL, "rayfort.local/tools/otelcol", ("--version",), never),
     Tool(
         "crane",

@@ -36,7 +36,16 @@ def tool_entry(catalog: Catalog, tool: Tool, target: Platform) -> str:
     """The name of a tool's folder in the cache: its version and a fingerprint of its recipe."""
     pin = catalog.pin(tool.module)
     recipe = [tool.package, flags(tool.module, tool.tags, pin), target.os, target.arch]
-    return _entry(pin, catalog.directory(tool.module), recipe)
+    return _entry(pin, catalog.directory(tool.module), [*recipe, *_own_sources(catalog, tool)])
+
+
+def _own_sources(catalog: Catalog, tool: Tool) -> list[str]:
+    """The sources of a program of ours in a folder below a go.mod; one beside it changes with it."""
+    folder = f"rayfort.local/tools/{tool.module.folder}/"
+    if not tool.package.startswith(folder):
+        return []
+    directory = catalog.directory(tool.module) / tool.package.removeprefix(folder)
+    return [file.read_text() for file in sorted(directory.glob("*.go"))]
 
 
 def asset_entry(catalog: Catalog, asset: Asset) -> str:

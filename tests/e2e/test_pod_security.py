@@ -23,9 +23,10 @@ LEVELS = {
     NAMESPACE: "restricted",
     "kuberay-system": "restricted",
     "batch-system": "restricted",
+    "jupyterhub": "restricted",
     "kbatch-alice": "baseline",
 }
-MESHED = [NAMESPACE, "kuberay-system", "batch-system"]
+MESHED = [NAMESPACE, "kuberay-system", "batch-system", "jupyterhub"]
 RESTRICTED = 'violates PodSecurity "restricted:latest"'
 HASTY = "test-hasty"
 AGENT, AGENT_NAMESPACE = f"{RELEASE}-node", "kube-system"

@@ -29,7 +29,9 @@ ROWS = [
     (PROXY, UNDECLARED_PORT, spiffe(HUB, "hub"), Verdict.DENIED),
     (PROXY, PROXY_PORT, spiffe(f"{HUB}2", "hub"), Verdict.DENIED),
     (PROXY, PROXY_PORT, spiffe(L4_TEAM, f"{CLUSTER}-head"), Verdict.DENIED),
+    (PROXY, PROXY_PORT, spiffe(HUB, "notebook"), Verdict.DENIED),
     (PROXY, PROXY_PORT, spiffe("kbatch-alice", "default"), Verdict.DENIED),
+    (PROXY, PROXY_PORT, spiffe("kbatch-alice", "kbatch-job"), Verdict.DENIED),
     (PROXY, PROXY_PORT, spiffe(MONITORING, "default"), Verdict.DENIED),
     (PROXY, PROXY_PORT, None, Verdict.NO_CHAIN),
 ]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import documents
+
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,6 +121,52 @@ def test_a_stopped_sandbox_goes_on_where_it_was(environment: dict[str, str]) -> 
     done = rayfort(environment, "up", "--nodes", "simulated")
     assert done.returncode == 0, done.stderr
     assert "1 created" in done.stdout  # the Service that the test before deleted
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout, in which the documents' lines may write."""
+    return documents.checkout(tmp_path_factory.mktemp("documents") / "check out")
+
+
+@pytest.fixture(scope="module")
+def reader(
+    environment: dict[str, str],
+    tools: Mapping[str, Path],
+    checkout: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
+    """Variables of somebody who follows the documents: logged in to a backend of their own, tools on PATH."""
+    home = tmp_path_factory.mktemp("reader")
+    paths = [str(tools[name].parent) for name in ("pulumi", "kubectl")]
+    passphrase = home / "passphrase"
+    passphrase.write_text("of-the-reader")
+    variables = {
+        **environment,
+        "PATH": os.pathsep.join([*paths, os.environ["PATH"]]),
+        "PULUMI_BACKEND_URL": f"file://{home}",
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
+        "PULUMI_HOME": str(home / "pulumi"),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }
+    # The stack of which the documents speak where they name none.
+    init = [str(tools["pulumi"]), "stack", "init", "existing"]
+    subprocess.run(init, cwd=checkout, env=variables, check=True, capture_output=True)
+    return variables
+
+
+SANDBOX_LINES = documents.of_category("sandbox")
+LAST_LINES = documents.of_category("last")
+
+
+@pytest.mark.parametrize("document", SANDBOX_LINES)
+def test_the_documents_lines_run(document: str, reader: dict[str, str], checkout: Path) -> None:
+    documents.run(SANDBOX_LINES[document], checkout, reader)
+
+
+@pytest.mark.parametrize("document", LAST_LINES)
+def test_the_documents_last_lines_run(document: str, reader: dict[str, str], checkout: Path) -> None:
+    documents.run(LAST_LINES[document], checkout, reader)
 
 
 def test_down_and_down_again(environment: dict[str, str]) -> None:

@@ -19,6 +19,8 @@ from rayfort import (
     HeadNode,
     IstioMesh,
     IstioMeshArgs,
+    JupyterHub,
+    JupyterHubArgs,
     KbatchProxy,
     KbatchProxyArgs,
     KubeRayOperator,
@@ -49,8 +51,9 @@ KUBECONFIG_TOKEN: Final = "kubeconfig-token-5f1c0e"
 NETRC_PASSWORD: Final = "netrc-password-9b1d7a"
 HUB_TOKEN: Final = "hub-token-77ac31"
 JOB_VALUE: Final = "job-value-c04e52"
+CLIENT_SECRET: Final = "client-secret-18b2fe"
 ISSUER: Final = "https://login.example.com"
-GIVEN_SECRETS: Final = (KUBECONFIG_TOKEN, NETRC_PASSWORD, HUB_TOKEN, JOB_VALUE)
+GIVEN_SECRETS: Final = (KUBECONFIG_TOKEN, NETRC_PASSWORD, HUB_TOKEN, JOB_VALUE, CLIENT_SECRET)
 
 
 def kubeconfig(context: str = CONTEXT) -> str:
@@ -122,10 +125,20 @@ def kbatch_args(**settings: Any) -> KbatchProxyArgs:
         **{
             "users": ("alice", "Bob"),
             "hub_api_token": HUB_TOKEN,
-            "job_env": {"DASK_GATEWAY__AUTH__TYPE": "jupyterhub", "RAY_AUTH_TOKEN": JOB_VALUE},
+            "job_env": {"DASK_GATEWAY__AUTH__TYPE": "jupyterhub", "DASK_PASSWORD": JOB_VALUE},
             **settings,
         }
     )
+
+
+def jupyterhub_args(**settings: Any) -> JupyterHubArgs:
+    """A hub that people log in to with GitHub."""
+    login = {
+        "type": "github",
+        "config": {"GitHubOAuthenticator": {"client_id": "rayfort", "allowed_organizations": ["team"]}},
+        "secrets": {"GitHubOAuthenticator": {"client_secret": CLIENT_SECRET}},
+    }
+    return JupyterHubArgs.model_validate({"authenticator": login, **settings})
 
 
 # Each public component, made as a caller would make it; `opts` give the provider.
@@ -155,6 +168,7 @@ COMPONENTS: Final[Mapping[str, Callable[[pulumi.ResourceOptions], pulumi.Resourc
         "gateway", DashboardGatewayArgs(spec=gateway_spec(), workspaces=(workspace_spec(),)), opts
     ),
     "KbatchProxy": lambda opts: KbatchProxy("kbatch", kbatch_args(), opts),
+    "JupyterHub": lambda opts: JupyterHub("jupyterhub", jupyterhub_args(), opts),
 }
 
 

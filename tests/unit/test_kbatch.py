@@ -6,22 +6,24 @@ import json
 import re
 from typing import Any
 
+import pulumi
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from rayfort import KbatchProxy, KbatchProxyArgs
+from rayfort import ClusterFacts, KbatchProxy, KbatchProxyArgs
 from rayfort.proxy.kbatch_config import (
-    address,
     checksum,
-    config_files,
     extra_env,
-    first_boolean,
-    hub_values,
+    legacy_namespace,
+    legacy_problem,
+    secret_name,
     user_namespace,
     user_rules,
 )
+from rayfort.proxy.kbatch_users import RayAccess, Surroundings
+from rayfort.ray.ports import RayPorts
 
 from tests.unit import samples
 from tests.unit.recorder import NAMESPACE_OBJECT, RANDOM_PASSWORD, SECRET_OBJECT, Run, record
@@ -30,10 +32,29 @@ USERS = st.text(min_size=1, max_size=80)
 LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
-def make(*, preview: bool = False, **settings: Any) -> Run:
-    return record(
-        lambda: KbatchProxy("kbatch", samples.kbatch_args(**settings), samples.on_cluster()), preview=preview
-    )
+# Nodes take Istio's plugin.
+AROUND = Surroundings(facts=ClusterFacts(istio_cni=True))
+RAY_TOKEN = "ray-token-3f27a9"
+WITH_RAY = {"users": ({"name": "alice", "workspace": "team"}, "Bob")}
+
+
+def make(*, preview: bool = False, around: Surroundings = AROUND, **settings: Any) -> Run:
+    """A proxy's program; users with a workspace use the Ray cluster `ray` of namespace `team`."""
+
+    def program() -> KbatchProxy:
+        args = samples.kbatch_args(**settings)
+        ray = RayAccess(
+            namespace="team",
+            cluster="ray",
+            head_service="ray-head-svc",
+            ports=RayPorts(),
+            address="http://ray-head-svc.team.svc.cluster.local:8265",
+            token=pulumi.Output.secret(RAY_TOKEN),
+        )
+        rays = {each.name: ray for each in args.members if each.workspace}
+        return KbatchProxy("kbatch", args, samples.on_cluster(), around=around, rays=rays)
+
+    return record(program, preview=preview)
 
 
 def proxy_pod(run: Run) -> Any:
@@ -91,7 +112,7 @@ def test_the_proxys_rights_are_exactly_these(preview: bool) -> None:
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "patch", "delete"]},
-        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "patch"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "patch", "delete"]},
     ]
     run = make(preview=preview)
     assert {role.namespace for role in run.all("Role")} == {"kbatch-alice", user_namespace("Bob")}
@@ -102,7 +123,7 @@ def test_the_proxys_rights_are_exactly_these(preview: bool) -> None:
 
 
 def test_cron_jobs_are_a_right_of_their_own() -> None:
-    """They bypass the job template."""
+    """They go on making jobs when nobody looks."""
     assert user_rules(cron_jobs=True)[0]["resources"] == ["jobs", "cronjobs"]
     assert user_rules(cron_jobs=False)[0]["resources"] == ["jobs"]
 
@@ -123,15 +144,96 @@ def test_users_namespaces_refuse_dangerous_pods() -> None:
         assert labels["pod-security.kubernetes.io/enforce"] == "baseline"
 
 
+def policies(run: Run, namespace: str = "kbatch-alice") -> dict[str, Any]:
+    found = [item for item in run.all("NetworkPolicy") if item.namespace == namespace]
+    return {item.object_name: item.inputs["spec"] for item in found}
+
+
 def test_users_jobs_are_fenced() -> None:
-    """Nobody calls them, and they call no metadata server: it would give them the node's identity."""
-    policies = [item for item in make().all("NetworkPolicy") if item.namespace == "kbatch-alice"]
-    assert len(policies) == 1
-    spec = policies[0].inputs["spec"]
-    assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
-    assert "ingress" not in spec
-    blocks = [peer["ipBlock"] for peer in spec["egress"][0]["to"] if "ipBlock" in peer]
-    assert {block["cidr"]: bool(block["except"]) for block in blocks} == {"0.0.0.0/0": True, "::/0": True}
+    """Nobody calls them, and they call neither metadata servers nor private networks."""
+    specs = policies(make())
+    assert specs["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    assert not [name for name, spec in specs.items() if "ingress" in spec]
+    (rule,) = specs["allow-egress"]["egress"]
+    (block,) = [peer["ipBlock"] for peer in rule["to"]]
+    assert block["cidr"] == "0.0.0.0/0"
+    assert {"169.254.0.0/16", "10.0.0.0/8", "192.168.0.0/16"} <= set(block["except"])
+    assert rule["ports"] == [{"protocol": "TCP", "port": 443}]
+    assert set(specs) == {"default-deny", "allow-dns", "allow-mesh", "allow-egress"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "left"),
+    [
+        ({"jobs": {"egress": None}}, {"default-deny", "allow-dns", "allow-mesh"}),
+        ({"in_mesh": False}, {"default-deny", "allow-dns", "allow-egress"}),
+        (
+            {"jobs": {"hub_access": True}},
+            {"default-deny", "allow-dns", "allow-mesh", "allow-egress", "allow-hub"},
+        ),
+    ],
+)
+def test_what_jobs_reach_is_asked_for(settings: Any, left: set[str]) -> None:
+    """Each door is a policy of its own."""
+    assert set(policies(make(**settings))) == left
+
+
+def test_jobs_reach_the_ray_of_their_workspace_alone() -> None:
+    """By address, by identity and by what their sidecars know."""
+    run = make(**WITH_RAY)
+    (rule,) = policies(run)["allow-ray"]["egress"]
+    (peer,) = rule["to"]
+    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "team"}
+    assert peer["podSelector"]["matchLabels"]["ray.io/cluster"] == "ray"
+    assert {port["port"] for port in rule["ports"]} == {8000, 8265, 10001}
+    scopes = {item.namespace: item.inputs["spec"]["egress"][0]["hosts"] for item in run.all("Sidecar")}
+    assert scopes["kbatch-alice"] == [
+        "./*",
+        "istio-system/*",
+        "team/ray-head-svc.team.svc.cluster.local",
+    ]
+    assert scopes[user_namespace("Bob")] == ["./*", "istio-system/*"]
+    assert "allow-ray" not in policies(run, user_namespace("Bob"))
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_the_token_of_a_workspace_is_a_secret_of_its_users(preview: bool) -> None:
+    """One token for everybody would be everybody's key to every Ray."""
+    run = make(preview=preview, **WITH_RAY)
+    secret = run.one(SECRET_OBJECT, "rayfort-job-env")
+    assert secret.namespace == "kbatch-alice"
+    for key in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        assert secret.hidden("stringData", key)
+    assert secret.inputs["stringData"]["RAY_AUTH_TOKEN"] == RAY_TOKEN
+    assert not [text for text in run.texts() if RAY_TOKEN in text]
+
+
+def test_a_workspace_without_its_ray_is_refused() -> None:
+    """Who uses the library says which Ray it is."""
+    args = samples.kbatch_args(**WITH_RAY)
+    run = record(lambda: KbatchProxy("kbatch", args, samples.on_cluster()), catch=True)
+    assert "`rays` has no Ray for it" in str(run.error)
+
+
+def test_jobs_are_in_the_mesh_where_they_end_in_it() -> None:
+    """With classic sidecars a job never ends."""
+    for around, injected in ((AROUND, True), (Surroundings(native_sidecars=False), False)):
+        run = make(around=around)
+        labels = run.one(NAMESPACE_OBJECT, "kbatch-alice").inputs["metadata"]["labels"]
+        assert ("istio-injection" in labels) is injected
+        kinds = ("PeerAuthentication", "AuthorizationPolicy", "Sidecar")
+        found = [item for kind in kinds for item in run.all(kind) if item.namespace == "kbatch-alice"]
+        assert len(found) == (3 if injected else 0)
+
+
+def test_rights_come_last() -> None:
+    """Nobody may put a job into a namespace whose fences are not there yet."""
+    run = make(**WITH_RAY)
+    for binding in run.all("RoleBinding"):
+        before = run.before(binding)
+        for kind in ("NetworkPolicy", "ResourceQuota", "LimitRange", "ServiceAccount", "Sidecar"):
+            assert {item.urn for item in run.all(kind) if item.namespace == binding.namespace} <= before
+        assert {item.urn for item in run.all("ValidatingAdmissionPolicyBinding")} <= before
 
 
 def test_containers_without_requests_pass_the_quota() -> None:
@@ -165,17 +267,33 @@ def test_the_proxy_knows_what_it_needs_to_start() -> None:
 def test_secrets_reach_the_proxy_by_reference(preview: bool) -> None:
     """The upstream chart writes the token into the Deployment."""
     run = make(preview=preview)
-    for name in ("JUPYTERHUB_API_TOKEN", "KBATCH_JOB_EXTRA_ENV"):
-        assert proxy_env(run)[name]["valueFrom"] == {"secretKeyRef": {"name": "kbatch-proxy", "key": name}}
-        assert "value" not in proxy_env(run)[name]
     secret = run.one(SECRET_OBJECT)
-    assert secret.hidden("stringData", "JUPYTERHUB_API_TOKEN")
-    assert secret.hidden("stringData", "KBATCH_JOB_EXTRA_ENV")
+    name = secret.object_name
+    for key in ("JUPYTERHUB_API_TOKEN", "KBATCH_JOB_EXTRA_ENV"):
+        assert proxy_env(run)[key]["valueFrom"] == {"secretKeyRef": {"name": name, "key": key}}
+        assert "value" not in proxy_env(run)[key]
+        assert secret.hidden("stringData", key)
     assert json.loads(secret.inputs["stringData"]["KBATCH_JOB_EXTRA_ENV"]) == {
         "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
-        "RAY_AUTH_TOKEN": samples.JOB_VALUE,
+        "DASK_PASSWORD": samples.JOB_VALUE,
     }
     assert secret.inputs["stringData"]["JUPYTERHUB_API_TOKEN"] == samples.HUB_TOKEN
+    assert secret.inputs["immutable"] is True
+
+
+def test_a_new_secret_has_a_new_name() -> None:
+    """Pods read their environment once: a Secret that keeps its name would change nothing."""
+    first, same, other_token, other_value = (
+        make(**settings).one(SECRET_OBJECT).object_name
+        for settings in ({}, {}, {"hub_api_token": "another"}, {"job_env": {"A": "b"}})
+    )
+    assert first == same
+    assert len({first, other_token, other_value}) == 3
+
+
+def test_a_name_tells_nothing_about_a_short_value() -> None:
+    """By a bare hash a value of a few letters could be guessed: the token is its key."""
+    assert secret_name("one", '{"A": "b"}') != secret_name("two", '{"A": "b"}')
 
 
 def test_a_token_is_made_where_none_is_given(preview: bool) -> None:
@@ -218,12 +336,28 @@ def test_only_the_hub_reaches_the_proxy() -> None:
 
 def test_in_the_mesh_the_hub_is_known_by_its_certificate() -> None:
     """Addresses can be taken over; without enforced NetworkPolicies this is the only fence."""
-    (rule,) = make(hub_namespace="hub").one("AuthorizationPolicy").inputs["spec"]["rules"]
+    run = make(hub_namespace="hub", hub_proxy_service_account="chp")
+    (rule,) = run.one("AuthorizationPolicy", "kbatch-proxy").inputs["spec"]["rules"]
     assert rule == {
-        "from": [{"source": {"namespaces": ["hub"]}}],
+        "from": [{"source": {"principals": ["cluster.local/ns/hub/sa/chp", "cluster.local/ns/hub/sa/hub"]}}],
         "to": [{"operation": {"ports": ["8080"]}}],
     }
     assert not make(in_mesh=False).all("AuthorizationPolicy")
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "anywhere"),
+    [
+        ("http://hub.jupyterhub.svc.cluster.local:8081/hub/api", 8081, False),
+        ("https://hub.example.com/hub/api", 443, True),
+    ],
+)
+def test_the_proxy_reaches_the_hub_and_the_api_server(url: str, port: int, anywhere: bool) -> None:
+    """And DNS and istiod; a proxy that was taken over calls nobody else."""
+    egress = run_policy(make(hub_api_url=url))["egress"]
+    ports = [[each["port"] for each in rule["ports"]] for rule in egress]
+    assert ports == [[53, 53], [port], [443, 6443], [15012]]
+    assert any("ipBlock" in peer for peer in egress[1]["to"]) is anywhere
 
 
 def run_policy(run: Run) -> Any:
@@ -245,15 +379,17 @@ def test_the_namespace_is_in_the_mesh_when_the_proxy_is() -> None:
         assert labels.get("istio-injection") == expected
 
 
-def test_the_hub_registers_the_service_with_the_least_rights() -> None:
+def test_the_hub_gives_the_right_to_whom_the_settings_name() -> None:
     """The recipe's `admin: true` is not needed: the proxy asks with the user's own token."""
-    url = address("batch-system", "cluster.local")
-    values = hub_values(url)["hub"]
-    assert values["services"] == {"kbatch": {"url": url}}
-    assert url == "http://kbatch-proxy.batch-system.svc.cluster.local:8080"
-    scope = "access:services!service=kbatch"
-    assert all(scope in role["scopes"] for role in values["loadRoles"].values())
-    assert "admin" not in str(values)
+    made: list[KbatchProxy] = []
+    args = samples.kbatch_args(groups={"science": {"users": ["carol"]}})
+    record(lambda: made.append(KbatchProxy("kbatch", args, samples.on_cluster())))
+    (proxy,) = made
+    assert proxy.batch.url == "http://kbatch-proxy.batch-system.svc.cluster.local:8080"
+    assert (proxy.batch.users, proxy.batch.groups) == (("alice", "Bob"), ("science",))
+    assert not proxy.batch.everybody
+    assert "admin" not in str(proxy.hub_values)
+    assert set(proxy.user_namespaces) == {"alice", "Bob", "carol"}
 
 
 def test_profiles_and_template_are_files_that_the_proxy_is_told_of() -> None:
@@ -264,6 +400,7 @@ def test_profiles_and_template_are_files_that_the_proxy_is_told_of() -> None:
     env = proxy_env(run)
     assert env["KBATCH_PROFILE_FILE"]["value"] == "/etc/kbatch/profiles.yaml"
     assert env["KBATCH_JOB_TEMPLATE_FILE"]["value"] == "/etc/kbatch/job_template.yaml"
+    assert not {"profiles.yaml", "job_template.yaml"} & set(make().one("ConfigMap").inputs["data"])
     assert "KBATCH_PROFILE_FILE" not in proxy_env(make())
 
 
@@ -277,32 +414,6 @@ def test_changed_files_replace_the_pods() -> None:
     assert checksum({"a": "1", "b": "2"}) == checksum({"b": "2", "a": "1"})
 
 
-@pytest.mark.parametrize(
-    ("template", "where"),
-    [
-        ({"spec": {"suspend": False}}, "spec.suspend"),
-        ({"spec": {"containers": [{"tty": 1}, {"stdin": True}]}}, "spec.containers[1].stdin"),
-        ({"a": [[True]]}, "a[0][0]"),
-    ],
-)
-def test_a_boolean_in_the_template_is_found(template: Any, where: str) -> None:
-    """kbatch-proxy 0.5.0b1 answers 500 to every submission with one."""
-    assert first_boolean(template) == where
-    with pytest.raises(ValidationError, match=re.escape(f"{where} is a boolean")):
-        KbatchProxyArgs(job_template=template)
-
-
-@given(
-    st.recursive(
-        st.integers() | st.text(max_size=3) | st.none(),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    )
-)
-def test_a_template_without_booleans_is_taken(template: Any) -> None:
-    """Numbers 0 and 1 are no booleans."""
-    assert first_boolean(template) is None
-
-
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=5))
 def test_variables_of_jobs_read_back(values: dict[str, str]) -> None:
     """The proxy reads them as JSON; their order must not change the Secret."""
@@ -310,6 +421,143 @@ def test_variables_of_jobs_read_back(values: dict[str, str]) -> None:
     assert extra_env(values) == extra_env(dict(reversed(values.items())))
 
 
-def test_empty_files_are_left_out() -> None:
-    """An empty template would be read as no object."""
-    assert config_files({}, {}) == {}
+def test_the_image_starts_by_the_module_that_is_mounted() -> None:
+    """The published image cannot read booleans and knows no Secret of a workspace."""
+    run = make()
+    spec = proxy_pod(run)["spec"]
+    assert spec["containers"][0]["command"] == ["python3", "/etc/kbatch/kbatch_app.py"]
+    data = run.one("ConfigMap").inputs["data"]
+    told = json.loads(data["start.json"])
+    assert told["jobEnvironmentSecret"] == "rayfort-job-env"
+    assert told["legacy"] is False
+    compile(data["kbatch_app.py"], "kbatch_app.py", "exec")
+
+
+def test_changed_settings_of_the_start_module_replace_the_pods() -> None:
+    """It reads them once."""
+    notes = [proxy_pod(make(**each))["metadata"]["annotations"] for each in ({}, {"max_body_bytes": 100_000})]
+    assert notes[0] != notes[1]
+
+
+@pytest.mark.parametrize(
+    ("user", "namespace", "problem"),
+    [
+        ("alice", "alice", None),
+        ("A.b", "a-b", None),
+        ("kube-system", "kube-system", "system's"),
+        ("Default", "default", "system's"),
+        ("istio.system", "istio-system", "system's"),
+        ("...", "---", "no name"),
+        ("x" * 64, "x" * 64, "no name"),
+    ],
+)
+def test_the_old_proxys_namespaces_are_users_names(user: str, namespace: str, problem: str | None) -> None:
+    """0.4 has no prefix: a user kube-system would be Kubernetes' own."""
+    assert legacy_namespace(user) == namespace
+    found = legacy_problem(namespace)
+    assert (found is None) if problem is None else problem in str(found)
+
+
+OLD = {"image_tag": "0.4.2", "job_env": {}}
+
+
+def test_the_old_proxy_has_fences_of_its_own() -> None:
+    """It knows users by exact names, gets no right to Secrets, and the same admission rules hold."""
+    run = make(**OLD, users=("alice",))
+    told = json.loads(run.one("ConfigMap").inputs["data"]["start.json"])
+    assert told["legacy"] is True
+    assert told["users"] == {"alice": "alice"}
+    rules = run.one("Role").inputs["rules"]
+    assert not [rule for rule in rules if "secrets" in rule["resources"]]
+    assert run.one("Role").namespace == "alice"
+    assert len(run.all("ValidatingAdmissionPolicyBinding")) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({**OLD, "users": ("kube-system",)}, "which is the system's"),
+        ({**OLD, "users": ("a.b", "a-b")}, "users a.b and a-b share namespace a-b"),
+        ({**OLD, "users": ("alice",), "cron_jobs": True}, "loses the code of CronJobs"),
+        ({"image_tag": "0.4.2", "job_env": {"A": "b"}}, "in clear text"),
+        ({**OLD, "users": (), "dynamic_users": True}, "kube-system among them"),
+        ({"image_tag": "main"}, "no version of kbatch-proxy that Rayfort can fence"),
+        ({"image_tag": "0.5.0a2"}, "no version of kbatch-proxy that Rayfort can fence"),
+        ({"image_tag": "0.6.0"}, "no version of kbatch-proxy that Rayfort can fence"),
+        ({"dynamic_users": True}, "leave one of the two out"),
+        ({"job_env": {"RAY_AUTH_TOKEN": "x"}}, "the same for every user"),
+        ({"users": ({"name": "a", "cluster": "ray"},)}, "says nothing without its workspace"),
+        ({"users": (), "groups": {"g": {"users": ["a", "a"]}}}, "user a stands twice"),
+        ({"users": (), "groups": {" ": {"users": ["a"]}}}, "a group's name is empty"),
+        (
+            {
+                "users": ({"name": "a", "workspace": "x"},),
+                "groups": {"g": {"users": ["a"], "workspace": "y"}},
+            },
+            "user a is given the Ray of x (users[0]) and of y (groups.g.users[0])",
+        ),
+        ({"profiles": {"small": 1}}, "small must be an object"),
+        ({"profiles": {"small": {"tolerations": ["x"]}}}, "small.tolerations must be a list of objects"),
+        ({"job_template": {"kind": "Job"}}, "kind is no part of a template"),
+        ({"job_template": {"spec": {"backoff_limit": 1}}}, "write it as Kubernetes does"),
+        ({"jobs": {"allowed_images": ["*"]}}, "neither an image nor a place of images"),
+        ({"max_body_bytes": 1}, "greater than or equal to 65536"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: Any, says: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(says)):
+        samples.kbatch_args(**settings)
+
+
+@pytest.mark.parametrize(
+    ("pod", "says"),
+    [
+        ({"hostNetwork": True}, "is the node's network"),
+        ({"hostPID": True}, "the node's processes"),
+        ({"hostIPC": True}, "the node's memory"),
+        ({"shareProcessNamespace": True}, "the sidecar's process"),
+        ({"nodeName": "n"}, "past the scheduler"),
+        ({"automountServiceAccountToken": True}, "a token for the API server"),
+        ({"serviceAccountName": "other"}, "jobs run as kbatch-job"),
+        ({"volumes": [{"name": "h", "hostPath": {"path": "/"}}]}, "a directory of the node"),
+    ],
+)
+def test_a_template_that_no_job_would_be_let_in_with_is_refused(pod: Any, says: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(says)):
+        KbatchProxyArgs(job_template={"spec": {"template": {"spec": pod}}})
+
+
+def test_a_template_may_hold_booleans() -> None:
+    """kbatch-proxy alone answers 500 to every submission with one; the start module completes it."""
+    template = {"spec": {"template": {"spec": {"enableServiceLinks": True, "hostNetwork": False}}}}
+    assert KbatchProxyArgs(job_template=template).job_template == template
+
+
+def test_a_user_who_stands_twice_has_the_workspace_of_either() -> None:
+    """A member of a group who is also listed by name."""
+    args = samples.kbatch_args(
+        users=("alice", "bob"), groups={"g": {"users": ["alice"], "workspace": "team"}}
+    )
+    assert {each.name: each.workspace for each in args.members} == {"alice": "team", "bob": None}
+
+
+def test_namespaces_on_demand_are_fenced_by_admission() -> None:
+    """Rights in the whole cluster, and rules about each thing that is written with them."""
+    run = make(users=(), dynamic_users=True)
+    rules = run.one("ClusterRole").inputs["rules"]
+    assert {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["create"]} in rules
+    assert not [rule for rule in rules if "*" in rule["verbs"] or "*" in rule["resources"]]
+    names = {item.object_name.partition(".")[0] for item in run.all("ValidatingAdmissionPolicyBinding")}
+    assert names == {"kbatch-jobs", "kbatch-namespaces", "kbatch-writes"}
+    env = proxy_env(run)
+    assert env["KBATCH_CREATE_USER_NAMESPACE"]["value"] == "true"
+    labels = json.loads(env["KBATCH_LABELS"]["value"])
+    assert labels["pod-security.kubernetes.io/enforce"] == "baseline"
+    assert labels["rayfort.dev/kbatch"] == "batch-system"
+    manifests = [
+        (item["kind"], item["metadata"]["name"])
+        for item in yaml.safe_load_all(run.one("ConfigMap").inputs["data"]["namespace_manifests.yaml"])
+    ]
+    assert ("ServiceAccount", "kbatch-job") in manifests
+    assert ("NetworkPolicy", "default-deny") in manifests
+    assert ("ResourceQuota", "kbatch-proxy") in manifests

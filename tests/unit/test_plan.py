@@ -202,7 +202,7 @@ def test_secrets_keep_the_names_of_their_entries(planned: Plan) -> None:
     ):
         assert secret.inputs["stringData"] == {entry: MASK}
         assert secret.secret_keys == (key,)
-    proxy = find(planned, "Secret batch-system/kbatch-proxy")
+    (proxy,) = [each for each in of_kind(planned, "Secret") if each.name == "kbatch"]
     assert proxy.inputs["stringData"] == {"JUPYTERHUB_API_TOKEN": MASK, "KBATCH_JOB_EXTRA_ENV": MASK}
 
 

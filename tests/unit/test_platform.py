@@ -45,7 +45,7 @@ def run_stack(name: str, root: Path, *, preview: bool) -> Run:
     values["rayfort:kbatch"] = {
         "users": ["alice"],
         "hubApiToken": samples.HUB_TOKEN,
-        "jobEnv": {"RAY_AUTH_TOKEN": samples.JOB_VALUE},
+        "jobEnv": {"DASK_PASSWORD": samples.JOB_VALUE},
     }
     return record(lambda: main(root), preview=preview, config=samples.encoded(values))
 

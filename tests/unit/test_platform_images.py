@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rayfort import versions
 
 from cli.offline import Plan, plan
 from cli.stacks import load
 from infra.reading import parse
 from infra.settings import Settings
 from sandbox.image_source import ImageSource
+from sandbox.images import catalog
 from sandbox.platform_images import full_name, images_of
 from sandbox.stack import values
 
 ROOT = Path(__file__).resolve().parents[2]
+NO_RAY = {"users": ["alice"]}  # kbatch's users name a workspace of the stack file otherwise
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +73,17 @@ def test_every_image_that_is_made_is_asked_for(made: Plan, tmp_path: Path) -> No
     # The operator's chart has no image among its values: its version is the tag.
     assert "image" not in release(made, "kuberay-operator").get("values", {})
     operator = {f"quay.io/kuberay/operator:v{settings(tmp_path).operator.version}"}
-    assert references(tmp_path) == named | charts | operator
+    # The hub starts notebooks, and its chart names the other two; kbatch names what unpacks a job's code.
+    hub = {image.reference for image in catalog.jupyterhub()}
+    unpack = {versions.KBATCH_CODE_IMAGE}
+    assert references(tmp_path) == named | charts | operator | hub | unpack
 
 
 def test_no_image_is_named_twice(tmp_path: Path) -> None:
     (workspace,) = settings(tmp_path).model_dump(mode="json", by_alias=True)["workspaces"]
     twice = [{"name": name, "clusters": [{"name": "ray"}]} for name in ("one", "two")]
     assert workspace["name"] == "team-a"
-    found = [image.reference for image in images_of(settings(tmp_path, workspaces=twice))]
+    found = [image.reference for image in images_of(settings(tmp_path, workspaces=twice, kbatch=NO_RAY))]
     assert len(found) == len(set(found))
     assert len([name for name in found if "rayproject/ray" in name]) == 1
 
@@ -85,7 +91,7 @@ def test_no_image_is_named_twice(tmp_path: Path) -> None:
 def test_two_versions_of_ray_are_two_images(tmp_path: Path) -> None:
     new = {"name": "new", "rayVersion": "2.55.1", "image": "mirror.example/ray:mine"}
     clusters = [{"name": "old", "rayVersion": "2.52.0"}, new]
-    found = references(tmp_path, workspaces=[{"name": "one", "clusters": clusters}])
+    found = references(tmp_path, workspaces=[{"name": "one", "clusters": clusters}], kbatch=NO_RAY)
     assert {name for name in found if "ray:" in name} == {
         "docker.io/rayproject/ray:2.52.0",
         "mirror.example/ray:mine",
@@ -108,7 +114,7 @@ def test_a_mirrors_names_are_taken_over(tmp_path: Path) -> None:
 
 
 def test_what_a_stack_does_not_have_needs_no_image(tmp_path: Path) -> None:
-    bare = settings(tmp_path).model_copy(update={"kbatch": None, "workspaces": ()})
+    bare = settings(tmp_path).model_copy(update={"kbatch": None, "jupyterhub": None, "workspaces": ()})
     without_mesh = bare.model_copy(update={"mesh": bare.mesh.model_copy(update={"enabled": False})})
     assert [image.reference for image in images_of(without_mesh)] == [
         f"quay.io/kuberay/operator:v{bare.operator.version}"

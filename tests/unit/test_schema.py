@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from rayfort import docstrings
 from rayfort.model import Model
 from rayfort.ray.spec import WorkerGroup
 
@@ -228,11 +229,11 @@ def test_a_key_that_no_docstring_describes_is_an_error() -> None:
         forgotten: str
 
     with pytest.raises(ValueError, match=r"Undescribed says nothing about forgotten; add it to `Args:`"):
-        schema.descriptions(Undescribed)
+        docstrings.descriptions(Undescribed)
 
 
 def test_descriptions_of_bases_are_inherited() -> None:
-    texts = schema.descriptions(WorkerGroup)
+    texts = docstrings.descriptions(WorkerGroup)
     assert texts["name"]
     assert texts["env"].startswith("Environment variables")
     assert texts["min_replicas"] == texts["max_replicas"]
@@ -251,9 +252,9 @@ def test_arguments_are_read_from_a_docstring() -> None:
     Attributes:
         four: no argument.
     """
-    assert schema.arguments(docstring) == {
+    assert docstrings.arguments(docstring) == {
         "one": "The first, `code` on two lines.",
         "two": "Both: the same.",
         "three": "Both: the same.",
     }
-    assert schema.arguments("A thing without arguments.") == {}
+    assert docstrings.arguments("A thing without arguments.") == {}

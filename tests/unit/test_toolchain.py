@@ -199,11 +199,12 @@ def test_every_tool_is_pinned_and_kept_by_its_go_mod(tool: Tool) -> None:
     directory = CATALOG.directory(tool.module)
     go_mod = (directory / "go.mod").read_text()
     tools = re.findall(r"^(?:tool |\t)(\S+)$", go_mod, re.MULTILINE)
-    own = tool.package == f"rayfort.local/tools/{tool.module.folder}"  # put beside the go.mod by a generator
+    # Beside the go.mod or below it: its own sources name what it needs.
+    own = f"{tool.package}/".startswith(f"rayfort.local/tools/{tool.module.folder}/")
     assert own or tool.package in tools, "`go mod tidy` would drop what only this tool needs"
     pin = CATALOG.pin(tool.module)
     assert f"{tool.module.path} {pin.version} h1:" in (directory / "go.sum").read_text()
-    assert own or tool.package.startswith(tool.module.path)
+    assert own or any(tool.package.startswith(path) for path in pin.requires)
 
 
 def test_the_modules_of_kubernetes_are_of_its_own_release() -> None:
@@ -542,6 +543,17 @@ def test_everything_that_counts_is_in_the_fingerprint(world: World) -> None:
         seen.add(recipe.tool_entry(world.catalog, ALPHA_TOOL, LINUX))
     assert len(seen) == 8
     assert all(entry.startswith("v1.2.3-") for entry in seen)
+
+
+def test_sources_of_ours_below_a_go_mod_are_in_the_fingerprint(world: World) -> None:
+    tool = replace(ALPHA_TOOL, package=f"rayfort.local/tools/{ALPHA.folder}/own")
+    source = world.catalog.directory(ALPHA) / "own" / "main.go"
+    source.parent.mkdir()
+    entries = set()
+    for text in ("package main", "package main // changed"):
+        source.write_text(text)
+        entries.add(recipe.tool_entry(world.catalog, tool, LINUX))
+    assert len(entries) == 2
 
 
 def test_two_checkouts_that_build_at_once_build_each_tool_once(

@@ -22,7 +22,7 @@ def check(kubeconfig: str, context: str) -> str:
     """
     try:
         parsed = yaml.safe_load(kubeconfig)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that no calendar has
         # Without the cause, which quotes the content.
         raise KubeconfigError("is not valid YAML; give the content of a kubeconfig file") from None
     if not isinstance(parsed, dict) or not isinstance(parsed.get("contexts"), list):
@@ -33,7 +33,7 @@ def check(kubeconfig: str, context: str) -> str:
         raise KubeconfigError(f"has no context {context!r} (it has: {known}); set `context` to one of them")
     for kind, plural in (("cluster", "clusters"), ("user", "users")):
         wanted = _object(contexts[context].get("context")).get(kind)
-        if wanted not in _by_name(parsed, plural):
+        if not isinstance(wanted, str) or wanted not in _by_name(parsed, plural):
             raise KubeconfigError(
                 f"has a context {context!r} that refers to {kind} {wanted!r}, which is not in it; "
                 "write it anew with `kubectl config view --raw --flatten`"

@@ -36,6 +36,10 @@ WHOLE: Final[Mapping[str, str]] = {
     "EnvoyFilter": "/apis/networking.istio.io/v1alpha3/envoyfilters",
     "Gateway": "/apis/networking.istio.io/v1/gateways",
     "MutatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+    "ValidatingAdmissionPolicy": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": (
+        "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+    ),
 }
 EACH: Final[Mapping[str, str]] = {
     "Pod": "/api/v1/namespaces/{}/pods",

@@ -84,6 +84,21 @@ def access_spec(pod: Mapping[str, str], namespaces: Sequence[str], ports: Sequen
     return {"selector": {"matchLabels": dict(pod)}, "action": "ALLOW", **rules}
 
 
+def callers_spec(
+    pod: Mapping[str, str], callers: Sequence[Identity], ports: Sequence[int], trust_domain: str
+) -> JsonObject:
+    """``spec`` that lets callers reach some Pods on these ports, and nobody else.
+
+    Args:
+        pod: the labels of the Pods that are reached.
+        callers: who they are.
+        ports: the Pods' ports.
+        trust_domain: the mesh's trust domain.
+    """
+    rules = [_rule(_principals(callers, trust_domain), ports)]
+    return {"selector": {"matchLabels": dict(pod)}, "action": "ALLOW", "rules": rules}
+
+
 def _numbers(ports: RayPorts, peer: Peer) -> list[int]:
     return [number for port in ports_for(ports, NodeRole.HEAD, peer) for number in port.numbers]
 

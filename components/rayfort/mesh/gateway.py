@@ -18,7 +18,7 @@ from rayfort.mesh.gateway_routes import ExposedCluster, GatewayTls, Route
 from rayfort.mesh.istio import IstioMeshArgs
 from rayfort.mesh.mtls import NETWORKING_API, SECURITY_API
 from rayfort.mesh.revisions import Istiod
-from rayfort.model import DnsLabel, DnsName, JsonObject, Model, Revision, Seconds, merge
+from rayfort.model import DnsLabel, DnsName, JsonObject, Model, Replicas, Revision, Seconds, merge
 from rayfort.pod_security import PodSecurity
 from rayfort.release import release
 from rayfort.workspace import Client, WorkspaceSpec
@@ -64,7 +64,7 @@ class GatewaySpec(Model):
     service: GatewayService = GatewayService()
     namespace: DnsLabel = NAMESPACE
     create_namespace: bool = True
-    replicas: int = Field(default=2, ge=1, strict=True)
+    replicas: Replicas = 2
     revision: Revision | None = None
     chart: Chart | None = None
     values: JsonObject = {}

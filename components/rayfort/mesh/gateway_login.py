@@ -60,9 +60,12 @@ CookieName = Annotated[
 ]
 HttpsUrl = Annotated[
     str,
-    Written(r"https://[^\s/@]+(/\S*)?", "is not an https URL; write https://host/path, without a login"),
+    Written(
+        r"https://(?![^/]*@)[!-.0-~]{1,255}(/[!-~]*)?",
+        "is not an https URL; write https://host/path, without a login",
+    ),
 ]
-Issuer = Annotated[str, Written(r"[^\s*]+", "is not an issuer; write it as in the JWT's `iss`")]
+Issuer = Annotated[str, Written(r"[!-)+-~]+", "is not an issuer; write it as in the JWT's `iss`")]
 ClaimName = Annotated[
     str, Written(r"[^\s\[\]]+", "is not a claim's name; write it as in the JWT, without brackets")
 ]

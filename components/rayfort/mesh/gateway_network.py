@@ -10,6 +10,7 @@ from pydantic import model_validator
 from rayfort import labels, network
 from rayfort.mesh.gateway_routes import HTTPS_PORT, Route
 from rayfort.mesh.istio import IstioMeshArgs
+from rayfort.metadata import Annotations
 from rayfort.model import Cidr, JsonObject, Model
 from rayfort.ray.ports import NodeRole
 
@@ -47,7 +48,7 @@ class GatewayService(Model):
 
     type: ServiceType = ServiceType.CLUSTER_IP
     source_ranges: tuple[Cidr, ...] = ()
-    annotations: dict[str, str] = {}
+    annotations: Annotations = {}
 
     @model_validator(mode="after")
     def _never_open(self) -> "GatewayService":

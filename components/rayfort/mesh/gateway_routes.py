@@ -7,7 +7,7 @@ from typing import Final
 
 from rayfort.mesh.gateway_login import Claims
 from rayfort.mesh.mtls import TlsVersion
-from rayfort.model import DnsLabel, DnsName, JsonObject, Model
+from rayfort.model import MAX_DNS_NAME, DnsLabel, DnsName, JsonObject, Model
 from rayfort.ray import manifest
 from rayfort.workspace import WorkspaceSpec
 
@@ -130,6 +130,8 @@ def problems(
             yield index, f"host {host} is not a full name; write for example {host}.example.com"
         if not item.host and len(item.label) > _LONGEST_LABEL:
             yield index, f"{item.label} is longer than {_LONGEST_LABEL} letters, too long for DNS; set `host`"
+        if len(host) > MAX_DNS_NAME:
+            yield index, f"{item.label} under the domain is longer than {MAX_DNS_NAME} letters; set `host`"
         if host in hosts and hosts[host] != name:
             yield index, f"host {host} already leads to {hosts[host]}; set another `host`"
         hosts.setdefault(host, name)

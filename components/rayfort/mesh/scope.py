@@ -9,6 +9,11 @@ from collections.abc import Sequence
 from rayfort.model import JsonObject
 
 
-def sidecar_spec(namespaces: Sequence[str]) -> JsonObject:
-    """``spec`` of the Sidecar: the workspace itself and these namespaces."""
-    return {"egress": [{"hosts": ["./*", *(f"{name}/*" for name in namespaces)]}]}
+def sidecar_spec(namespaces: Sequence[str], services: Sequence[str] = ()) -> JsonObject:
+    """``spec`` of the Sidecar: its own namespace, and beyond it nothing but what is listed.
+
+    Args:
+        namespaces: whole namespaces.
+        services: single Services, as ``namespace/name.namespace.svc.zone``.
+    """
+    return {"egress": [{"hosts": ["./*", *(f"{name}/*" for name in namespaces), *services]}]}

@@ -3,18 +3,25 @@
 The seed's ``tracing.sampling`` alone sends nothing: Istio 1.22 dropped its built-in exporter.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from rayfort.facts import CLUSTER_DOMAIN
-from rayfort.model import DnsName, JsonObject, Model, Port
+from rayfort.model import DnsName, JsonObject, Model, Port, Written
 
 TELEMETRY_API: Final = "telemetry.istio.io/v1"
 TELEMETRY_NAME: Final = "mesh-default"
 ROOT_NAMESPACE: Final = "istio-system"
 COLLECTOR: Final = "jaeger-collector"
 OTLP_PORT: Final = 4317
+ProviderName = Annotated[
+    str,
+    Written(
+        r"[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?",
+        "is not a provider's name; use at most 63 letters, digits, '-', '_' and '.'",
+    ),
+]
 
 
 def collector_host(namespace: str, cluster_domain: str) -> str:
@@ -34,10 +41,10 @@ class Tracing(Model):
             a busy mesh wants 1 or less.
     """
 
-    provider: str = Field(default="jaeger", min_length=1)
+    provider: ProviderName = "jaeger"
     service: DnsName = collector_host(ROOT_NAMESPACE, CLUSTER_DOMAIN)
     port: Port = OTLP_PORT
-    sampling_percentage: float = Field(default=1.0, ge=0, le=100)
+    sampling_percentage: float = Field(default=1.0, ge=0, le=100, allow_inf_nan=False)
 
     @property
     def namespace(self) -> str | None:

@@ -5,26 +5,35 @@ each user's namespace instead of cluster-wide rights, and no ``admin: true`` for
 """
 
 import hashlib
+import hmac
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-import yaml
-
+from rayfort import labels, pod_security
 from rayfort.model import JsonObject
+from rayfort.pod_security import PodSecurity
+from rayfort.ray import auth
 
 SERVICE_NAME: Final = "kbatch-proxy"
 HUB_SERVICE_NAME: Final = "kbatch"
 PREFIX: Final = f"/services/{HUB_SERVICE_NAME}"
 USER_NAMESPACE_PREFIX: Final = "kbatch-"
 PORT: Final = 8080
-CONFIG_PATH: Final = "/etc/kbatch"
-PROFILE_FILE: Final = "profiles.yaml"
-JOB_TEMPLATE_FILE: Final = "job_template.yaml"
 TOKEN_KEY: Final = "JUPYTERHUB_API_TOKEN"  # noqa: S105 - the key's name
 EXTRA_ENV_KEY: Final = "KBATCH_JOB_EXTRA_ENV"
+RAY_ADDRESS: Final = "RAY_ADDRESS"
+# In every user's namespace: as whom jobs run, and the Secret with the Ray of the user's workspace.
+JOB_ACCOUNT: Final = "kbatch-job"
+JOB_ENV_SECRET: Final = "rayfort-job-env"  # noqa: S105 - the Secret's name
+# What the proxy makes for a job begins so, whatever the job is called.
+JOB_SECRET_PREFIX: Final = "kbatch-env-"  # noqa: S105 - of the Secrets' names
+JOB_CODE_PREFIX: Final = "kbatch-code-"
+# What that Secret holds: of a Ray, and so never the same for all users.
+JOB_ENVIRONMENT: Final = (RAY_ADDRESS, auth.MODE_VARIABLE, auth.TOKEN_VARIABLE)
 _MAX_SAFE_NAME: Final = 40
+_HASH_LENGTH: Final = 8
 
 
 def user_namespace(user: str) -> str:
@@ -38,54 +47,52 @@ def user_namespace(user: str) -> str:
     return f"{USER_NAMESPACE_PREFIX}{safe}"
 
 
-def user_rules(*, cron_jobs: bool) -> list[JsonObject]:
+def legacy_namespace(user: str) -> str:
+    """The namespace of a JupyterHub user, computed exactly as kbatch-proxy 0.4 computes it."""
+    return re.sub(r"[^a-z0-9]", "-", user.lower())
+
+
+def legacy_problem(namespace: str) -> str | None:
+    """Why no user of kbatch-proxy 0.4 may have this namespace; None where one may."""
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):
+        return "which is no name of a namespace"
+    if namespace == "default" or namespace.startswith(("kube-", "istio-", "openshift-", "gke-", "gmp-")):
+        return "which is the system's"
+    return None
+
+
+def user_rules(*, cron_jobs: bool, legacy: bool = False) -> list[JsonObject]:
     """Rules of the proxy's Role in a user's namespace: the verbs that it was seen to use, and no other.
 
     Args:
-        cron_jobs: whether users may make CronJobs, which bypass the job template.
+        cron_jobs: whether users may make CronJobs.
+        legacy: whether the proxy is 0.4, which makes no Secrets.
     """
     jobs = ["jobs", "cronjobs"] if cron_jobs else ["jobs"]
+    secrets = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "patch", "delete"]}
+    # The code of a job that is refused is deleted again.
+    code = ["create", "patch"] if legacy else ["create", "patch", "delete"]
     return [
         {"apiGroups": ["batch"], "resources": jobs, "verbs": ["create", "get", "list", "delete"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
-        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "patch", "delete"]},
-        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "patch"]},
+        *([] if legacy else [secrets]),
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": code},
     ]
 
 
-def limit_range_spec() -> JsonObject:
-    """``spec`` of a LimitRange: small requests for containers that state none.
+def dynamic_labels(namespace: str) -> dict[str, str]:
+    """Labels of namespaces that the proxy makes itself; it puts them on jobs as well.
 
-    A quota on requests refuses every Pod with a container that states none, such as the one that kbatch
-    adds to unpack a job's code.
+    Args:
+        namespace: the proxy's own.
     """
-    return {"limits": [{"type": "Container", "defaultRequest": {"cpu": "100m", "memory": "128Mi"}}]}
-
-
-def environment(hub_api_url: str, ttl_seconds: int, files: Mapping[str, str]) -> dict[str, str]:
-    """The proxy's environment, without secrets."""
-    paths = {
-        "KBATCH_PROFILE_FILE": PROFILE_FILE,
-        "KBATCH_JOB_TEMPLATE_FILE": JOB_TEMPLATE_FILE,
-    }
     return {
-        "JUPYTERHUB_API_URL": hub_api_url,
-        # 0.5 answers 500 to every call without it.
-        "JUPYTERHUB_SERVICE_NAME": HUB_SERVICE_NAME,
-        "KBATCH_PREFIX": PREFIX,
-        "KBATCH_JOB_TTL_SECONDS_AFTER_FINISHED": str(ttl_seconds),
-        # Unknown users fail closed: the namespaces are made by Pulumi.
-        "KBATCH_CREATE_USER_NAMESPACE": "false",
-        "APP_PORT": str(PORT),
-        **{name: f"{CONFIG_PATH}/{file}" for name, file in paths.items() if file in files},
+        labels.MANAGED_BY: "kbatch",
+        labels.PART_OF: "rayfort",
+        labels.KBATCH: namespace,
+        **pod_security.namespace_labels(PodSecurity.BASELINE),
     }
-
-
-def config_files(profiles: JsonObject, job_template: JsonObject) -> dict[str, str]:
-    """The files that the proxy reads, by name."""
-    contents = {PROFILE_FILE: profiles, JOB_TEMPLATE_FILE: job_template}
-    return {name: yaml.safe_dump(content, sort_keys=True) for name, content in contents.items() if content}
 
 
 def extra_env(values: Mapping[str, str]) -> str:
@@ -94,44 +101,19 @@ def extra_env(values: Mapping[str, str]) -> str:
 
 
 def checksum(files: Mapping[str, str]) -> str:
-    """A digest of the files, so that changed ones replace the Pods."""
+    """A short hash of the files: a change replaces the Pods."""
     return hashlib.sha256(json.dumps(dict(sorted(files.items()))).encode()).hexdigest()[:16]
 
 
-def first_boolean(value: Any, path: str = "") -> str | None:
-    """The path of the first boolean in a job template, or None.
+def secret_name(token: str, variables: str) -> str:
+    """The name of the Secret with the hub's token and the jobs' variables: what changes has a new name.
 
-    kbatch-proxy 0.5.0b1 answers 500 to every submission when its template holds one.
+    The token is the key of the hash, since a variable may be short enough to be guessed by its hash.
     """
-    if isinstance(value, bool):
-        return path
-    if isinstance(value, Mapping):
-        pairs = [(f"{path}.{key}" if path else str(key), item) for key, item in value.items()]
-    elif isinstance(value, list):
-        pairs = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
-    else:
-        return None
-    return next((found for where, item in pairs if (found := first_boolean(item, where))), None)
+    keyed = hmac.new(token.encode(), variables.encode(), hashlib.sha256).hexdigest()
+    return f"{SERVICE_NAME}-{keyed[:_HASH_LENGTH]}"
 
 
 def address(namespace: str, cluster_domain: str) -> str:
     """The proxy's URL inside the cluster."""
     return f"http://{SERVICE_NAME}.{namespace}.svc.{cluster_domain}:{PORT}"
-
-
-def hub_values(url: str) -> JsonObject:
-    """Values for the zero-to-jupyterhub chart that register the service, with the least scopes.
-
-    The service itself needs no role: kbatch-proxy asks the hub with the user's own token, which needs
-    the scope to use the service. The chart makes the service's API token itself.
-    """
-    scope = f"access:services!service={HUB_SERVICE_NAME}"
-    return {
-        "hub": {
-            "services": {HUB_SERVICE_NAME: {"url": url}},
-            "loadRoles": {
-                "user": {"scopes": ["self", scope]},
-                "server": {"scopes": ["users:activity!user", "access:servers!server", scope]},
-            },
-        }
-    }

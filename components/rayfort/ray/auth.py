@@ -22,6 +22,7 @@ TOKEN_VARIABLE: Final = "RAY_AUTH_TOKEN"  # noqa: S105 - the variable's name
 RESERVED_PREFIX: Final = "RAY_AUTH_"
 # What Ray itself generates has 64 characters, `openssl rand -base64 32` of the recipe 44.
 MIN_TOKEN_LENGTH: Final = 32
+MAX_TOKEN_LENGTH: Final = 4_096  # Ray's dashboard takes headers of 8 KiB
 # RFC 6750's alphabet of bearer tokens.
 _BEARER: Final = re.compile(r"[-A-Za-z0-9._~+/]+=*")
 
@@ -144,6 +145,11 @@ def check_token(token: str) -> str:
         raise ValueError(
             f"the token has {len(token)} characters, and Ray lets anybody try as often as they like; use at "
             f"least {MIN_TOKEN_LENGTH} random ones"
+        )
+    if len(token) > MAX_TOKEN_LENGTH:
+        raise ValueError(
+            f"the token has {len(token)} characters, and a request's header has no room for more than "
+            f"{MAX_TOKEN_LENGTH}; use a shorter one"
         )
     return token
 

@@ -129,7 +129,7 @@ def pod_template(spec: RayClusterSpec, node: RayNode, role: NodeRole, around: Su
             "automountServiceAccountToken": role is NodeRole.HEAD and spec.autoscaling,
             "securityContext": pod_security.pod_security_context(RAY_UID, RAY_GID),
             "nodeSelector": node.node_selector,
-            "tolerations": list(node.tolerations),
+            "tolerations": [each.written for each in node.tolerations],
             "affinity": node.affinity,
             "volumes": [netrc.volume(around.netrc_secret)] if around.netrc_secret is not None else [],
             "initContainers": _version_check(spec, around),

@@ -26,8 +26,15 @@ MOUNT_PATH: Final = "/home/ray/netrcvolume/"
 # Readable by the group that the Pods' fsGroup names; nobody writes it.
 FILE_MODE: Final = 0o440
 
-_HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?")
+_HOST = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)*"
+)
 LAST_OF_LATIN_1: Final = 0xFF
+# Servers take headers of 8 KiB, and a header holds both, in base64.
+MAX_LENGTH: Final = 2_000
+# By which curl, and so git, finds entries, even in quotes and in entries of other machines: behind a password
+# "default" it would send the next entry's login to every host.
+_KEYWORDS: Final = frozenset({"machine", "default", "macdef"})
 # Tokens of these characters read the same in every netrc parser; others are quoted.
 _PLAIN = re.compile(
     r"""[-A-Za-z0-9_.~@%+=:,/!$&*()?^|<>;'`{}\[\]][-A-Za-z0-9_.~@%+=:,/!$&*()?^|<>;'`{}\[\]#"]*"""
@@ -46,8 +53,8 @@ class NetrcEntry(Model):
             looks it up. ``default`` is refused: it would send the credential to every host.
         login: the user name; for a GitHub token any text, for GitLab ``oauth2``. No colon, which ends the
             user name in HTTP's basic authentication.
-        password: the password or personal access token (secret). Characters of Latin-1 only: ``requests``
-            cannot send others.
+        password: the password or personal access token (secret), at most 2,000 characters. Characters of
+            Latin-1 only: ``requests`` cannot send others.
     """
 
     machine: str
@@ -83,6 +90,13 @@ class NetrcEntry(Model):
 def _checked(value: str, what: str) -> str:
     if not value:
         raise NetrcError(f"the {what} is empty; set it, or remove the entry")
+    if len(value) > MAX_LENGTH:
+        raise NetrcError(
+            f"the {what} is {len(value)} characters long, and a request's header holds {MAX_LENGTH}; "
+            "shorten it"
+        )
+    if value.lower() in _KEYWORDS:
+        raise NetrcError(f"the {what} is a word by which curl and git find entries in the file; change it")
     # Control characters, and halves of surrogate pairs, which no file can hold.
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
         raise NetrcError(

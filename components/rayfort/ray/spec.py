@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, field_validator, model_validator
 
 from rayfort import versions
+from rayfort.metadata import Annotations, Labels
 from rayfort.model import (
     Count,
     Cpus,
@@ -18,6 +19,8 @@ from rayfort.model import (
     Quantity,
     Seconds,
     SemVer,
+    Written,
+    repeated,
 )
 from rayfort.ray import fault_tolerance, runtime_env_token
 from rayfort.ray.auth import TokenAuth, check_environment, check_ray_version
@@ -26,6 +29,7 @@ from rayfort.ray.headless_service import SUFFIX
 from rayfort.ray.image import check_image
 from rayfort.ray.ports import NodeRole, RayPorts, Traffic, ray_start_params, with_workers_for
 from rayfort.ray.secret_key import SecretKeyRef
+from rayfort.tolerations import Toleration
 
 # The longest name made from it, the headless Service's, is a DNS label of 63 characters.
 MAX_CLUSTER_NAME: Final = 63 - len(SUFFIX)
@@ -43,6 +47,11 @@ def _cluster_name(value: str) -> str:
 # `ray start` parameters that Rayfort or KubeRay derives, beside those of the port table.
 _OTHERWISE_DERIVED: Final = frozenset({"node-ip-address", "num-cpus", "worker-port-list", "head", "address"})
 
+# KubeRay pastes both into one line of a shell.
+StartParameter = Annotated[
+    str, Written(r"[a-z][-a-z0-9]*", "is not a parameter of `ray start`; write it without the leading dashes")
+]
+OneLine = Annotated[str, Written(r"[^\r\n]*", "has a line break, which ends the command; remove it")]
 ClusterName = Annotated[DnsLabel, AfterValidator(_cluster_name)]
 
 
@@ -92,13 +101,13 @@ class RayNode(Model):
 
     resources: Resources = Resources()
     num_cpus: Count | None = None
-    ray_start_params: dict[str, str] = {}
+    ray_start_params: dict[StartParameter, OneLine] = {}
     env: dict[EnvName, str] = {}
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    labels: Labels = {}
+    annotations: Annotations = {}
     node_pool: DnsLabel | None = None
-    node_selector: dict[str, str] = {}
-    tolerations: tuple[JsonObject, ...] = ()
+    node_selector: Labels = {}
+    tolerations: tuple[Toleration, ...] = ()
     affinity: JsonObject | None = None
     service_account: DnsLabel | None = None
     pod_spec: JsonObject = {}
@@ -142,6 +151,10 @@ class RayNode(Model):
                 "containers is computed (KubeRay takes the first container for Ray); use env, resources and "
                 "annotations, or `initContainers` and `volumes` for additions"
             )
+        for name in ("initContainers", "volumes"):
+            entries = value.get(name, [])
+            if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+                raise ValueError(f"{name} must be a list of objects with keys")
         for name in ("serviceAccountName", "serviceAccount"):
             if name in value:
                 raise ValueError(
@@ -232,10 +245,8 @@ class RayClusterSpec(Model):
     @field_validator("worker_groups")
     @classmethod
     def _unique_groups(cls, value: tuple[WorkerGroup, ...]) -> tuple[WorkerGroup, ...]:
-        names = [group.name for group in value]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"worker group {name} stands twice; give each its own name")
+        if name := repeated(group.name for group in value):
+            raise ValueError(f"worker group {name} stands twice; give each its own name")
         return value
 
     @model_validator(mode="after")

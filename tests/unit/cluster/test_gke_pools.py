@@ -16,6 +16,7 @@ from rayfort.cluster.gke.placement import pool_facts, taints
 from rayfort.cluster.gke.pools import NodePool
 from rayfort.facts import ClusterFacts
 from rayfort.placement import amount, placed, problem
+from rayfort.tolerations import Effect
 
 from tests.unit.cluster import gke_samples
 
@@ -114,8 +115,8 @@ def test_pods_bear_every_taint_of_their_pool(index: int) -> None:
         made = placed(ray(**group), known).worker_groups[0]
         assert made.resources.gpu == facts.accelerators
         assert made.node_selector == facts.labels
-        assert {(item["key"], item["value"]) for item in made.tolerations} == borne
-        assert {item["effect"] for item in made.tolerations} <= {"NoSchedule"}
+        assert {(item.key, item.value) for item in made.tolerations} == borne
+        assert {item.effect for item in made.tolerations} <= {Effect.NO_SCHEDULE}
 
 
 def test_what_a_group_says_itself_is_kept() -> None:
@@ -134,7 +135,7 @@ def test_what_a_group_says_itself_is_kept() -> None:
     ).worker_groups[0]
     assert group.resources.gpu == 1
     assert group.node_selector["own"] == "label"
-    assert own in group.tolerations
+    assert own in [each.written for each in group.tolerations]
     assert group.node_pool is None
 
 

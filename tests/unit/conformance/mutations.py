@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rayfort import network
+from rayfort.proxy import kbatch_admission as admission
+
 from tests.unit.conformance.world import USER, WORKSPACE, World, head, main, variable, worker
 
 ALICE = "system:serviceaccount"
@@ -181,9 +184,31 @@ def _proxy_policy(world: World) -> None:
 
 
 def _user_egress(world: World) -> None:
-    world.one("NetworkPolicy", "jobs", USER)["spec"]["egress"][0]["to"].append(
+    world.one("NetworkPolicy", "allow-egress", USER)["spec"]["egress"][0]["to"].append(
         {"ipBlock": {"cidr": "169.254.169.254/32"}}
     )
+
+
+def _every_namespace(world: World) -> None:
+    world.one("NetworkPolicy", "allow-egress", USER)["spec"]["egress"][0]["to"].append(
+        {"namespaceSelector": {}}
+    )
+
+
+def _user_policy(change: Callable[[Any], object]) -> Callable[[World], None]:
+    def changed(world: World) -> None:
+        for item in world.all(admission.POLICY):
+            change(item["spec"])
+
+    return changed
+
+
+def _binding(change: Callable[[Any], object]) -> Callable[[World], None]:
+    def changed(world: World) -> None:
+        for item in world.all(admission.BINDING):
+            change(item["spec"])
+
+    return changed
 
 
 def _job(**spec: Any) -> Callable[[World], object]:
@@ -488,7 +513,34 @@ MUTATIONS: Final = (
     Mutation("kbatch-users-fenced", "no quota", lambda w: w.drop("ResourceQuota", "", USER)),
     Mutation("kbatch-users-fenced", "no limits", lambda w: w.drop("LimitRange", "", USER)),
     Mutation("kbatch-users-fenced", "no policy", lambda w: w.drop("NetworkPolicy", "", USER)),
+    Mutation(
+        "kbatch-users-fenced",
+        "no deny-all",
+        lambda w: w.drop("NetworkPolicy", network.DEFAULT_DENY, USER),
+    ),
     Mutation("kbatch-users-fenced", "the metadata server", _user_egress),
+    Mutation("kbatch-users-fenced", "every namespace", _every_namespace),
+    Mutation("kbatch-users-fenced", "no identity", lambda w: w.drop("ServiceAccount", "kbatch-job", USER)),
+    Mutation("kbatch-jobs-admitted", "no policy", lambda w: w.all(admission.POLICY).clear()),
+    Mutation("kbatch-jobs-admitted", "no binding", lambda w: w.all(admission.BINDING).clear()),
+    Mutation("kbatch-jobs-admitted", "a rule less", _user_policy(lambda spec: spec["validations"].pop(0))),
+    Mutation(
+        "kbatch-jobs-admitted",
+        "lets in where it fails",
+        _user_policy(lambda spec: spec.update(failurePolicy="Ignore")),
+    ),
+    Mutation(
+        "kbatch-jobs-admitted",
+        "only warns",
+        _binding(lambda spec: spec.update(validationActions=["Warn"])),
+    ),
+    Mutation(
+        "kbatch-jobs-admitted",
+        "holds elsewhere",
+        _binding(
+            lambda spec: spec["matchResources"]["namespaceSelector"]["matchLabels"].update(somewhere="else")
+        ),
+    ),
     Mutation("kbatch-proxy-fenced", "everybody", _proxy_policy),
     Mutation(
         "kbatch-proxy-fenced", "no policy", lambda w: w.drop("NetworkPolicy", "kbatch-proxy", "batch-system")

@@ -14,7 +14,13 @@ from typing import Any, Final
 
 from rayfort.conformance import Observations, Report, Status, judge
 from rayfort.conformance.redact import scrub
+from rayfort.facts import ClusterFacts
 from rayfort.mesh.gateway_routes import GatewayTls, gateway_spec
+from rayfort.proxy import kbatch_admission as admission
+from rayfort.proxy.kbatch_config import JOB_ACCOUNT
+from rayfort.proxy.kbatch_members import KbatchUser
+from rayfort.proxy.kbatch_spec import KbatchProxyArgs
+from rayfort.proxy.kbatch_users import Surroundings, namespace_labels, network_policies
 
 RECORDED: Final = Path(__file__).with_name("observed.json")
 WORKSPACE, CLUSTER, USER = "team-a", "ray", "kbatch-alice"
@@ -36,6 +42,23 @@ class World:
         }
         spec = gateway_spec({"istio": "dashboards"}, GatewayTls(credential_name="tls"), ["ray.example.com"])
         self.data["objects"]["Gateway"] = [{"kind": "Gateway", "metadata": metadata, "spec": spec}]
+        self._kbatch()
+
+    def _kbatch(self) -> None:
+        """What the library makes for a user of kbatch today, in place of what was recorded."""
+        args = KbatchProxyArgs(users=(KbatchUser(name="alice"),))
+        around = Surroundings(facts=ClusterFacts(istio_cni=True))
+        self.drop("NetworkPolicy", "", USER)
+        for name, spec in network_policies(args, around, None):
+            self.add("NetworkPolicy", name, spec, USER)
+        account = {"automountServiceAccountToken": False}
+        self.add("ServiceAccount", JOB_ACCOUNT, {}, USER, **account)
+        self.one("Namespace", USER)["metadata"]["labels"] |= namespace_labels(args, around)
+        self.data["objects"][admission.POLICY] = []
+        self.data["objects"][admission.BINDING] = []
+        for policy in admission.policies(args):
+            self.add(admission.POLICY, policy.name, policy.spec, "")
+            self.add(admission.BINDING, policy.name, policy.binding, "")
 
     def all(self, kind: str) -> list[Json]:
         """The objects of a kind, which can be changed in place."""

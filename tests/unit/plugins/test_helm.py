@@ -69,7 +69,9 @@ elif verb in ("install", "upgrade"):
     if verb == "install" and old["version"]:
         fail("cannot re-use a name that is still in use")
     values = json.loads(stdin)
-    releases[arguments[1]] = {"version": old["version"] + 1, "config": values, "status": "deployed"}
+    label = option("--labels") or old.get("label", "")
+    made = {"version": old["version"] + 1, "config": values, "status": "deployed", "label": label}
+    releases[arguments[1]] = made
 elif verb == "rollback":
     releases[arguments[1]]["status"] = "deployed"
 elif verb == "uninstall":
@@ -84,6 +86,8 @@ elif verb == "status":
         "name": arguments[1], "namespace": option("--namespace"), "version": found["version"],
         "info": {"status": found["status"]}, "config": found["config"], "manifest": manifest,
     }))
+elif verb == "list":
+    print(json.dumps([name for name in releases if releases[name].get("label") == option("--selector")]))
 elif verb == "get":
     print(json.dumps({"chart": "tiny", "version": "0.1.0", "appVersion": "9"}))
 store.write_text(json.dumps(releases))
@@ -308,6 +312,16 @@ def test_a_release_of_someone_else_is_left_alone(client: Client, helm: FakeHelm,
     with pytest.raises(Failed, match="still in use") as failed:
         client.create(RELEASE, checked(client, chart))
     assert failed.value.init is None
+    assert helm.calls("uninstall") == []
+
+
+def test_a_release_that_an_earlier_run_made_and_did_not_note_is_taken_up(
+    client: Client, helm: FakeHelm, chart: Path
+) -> None:
+    client.create(RELEASE, checked(client, chart, values={"a": 1}))
+    _, state = client.create(RELEASE, checked(client, chart, values={"a": 2}))
+    assert state["status"]["status"] == "deployed"
+    assert len(helm.calls("install")) == len(helm.calls("upgrade")) == 1
     assert helm.calls("uninstall") == []
 
 

@@ -184,11 +184,21 @@ def test_create_keeps_what_the_server_made_and_what_the_program_said(kube: Clien
     assert ("POST", "/api/v1/namespaces/default/configmaps") in api.writes()
 
 
-def test_an_object_that_exists_is_not_taken_over(kube: Client) -> None:
+def test_an_object_that_exists_is_not_taken_over(kube: Client, api: FakeApi) -> None:
     kube.create(CONFIG_MAP, config_map())
+    live = api.objects["/api/v1/namespaces/default/configmaps/cm"]
+    live["metadata"]["managedFields"][0]["manager"] = apply.creator("urn:of another resource")
     with pytest.raises(Failed, match=r"v1/ConfigMap default/cm already exists.*pulumi import") as failed:
         kube.create(CONFIG_MAP, config_map())
     assert failed.value.init is None, "it is not ours, so it must not come into the state"
+
+
+def test_an_object_that_an_earlier_run_made_and_did_not_note_is_taken_up(kube: Client, api: FakeApi) -> None:
+    kube.create(CONFIG_MAP, config_map(data={"a": "1", "b": "1"}))
+    _, state = kube.create(CONFIG_MAP, config_map(data={"a": "2"}))
+    assert state["data"] == {"a": "2"}
+    live = api.objects["/api/v1/namespaces/default/configmaps/cm"]
+    assert [entry["operation"] for entry in live["metadata"]["managedFields"]] == ["Apply"]
 
 
 def test_an_object_that_exists_is_taken_over_where_the_provider_says_so(plugin: Client, api: FakeApi) -> None:

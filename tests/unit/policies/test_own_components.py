@@ -89,7 +89,7 @@ def rich(root: Path, *, preview: bool) -> Run:
     values["rayfort:kbatch"] = {
         "users": ["alice"],
         "hubApiToken": samples.HUB_TOKEN,
-        "jobEnv": {"RAY_AUTH_TOKEN": samples.JOB_VALUE},
+        "jobEnv": {"DASK_PASSWORD": samples.JOB_VALUE},
     }
     values["rayfort:observability"] = {}
     values["rayfort:gateway"] = {

@@ -9,8 +9,19 @@ from rayfort.cluster.gke import machines
 from rayfort.cluster.gke.accelerators import GPUS, TPUS, TpuMachine, gpu_inside
 from rayfort.cluster.gke.machines import Machine
 from rayfort.cluster.gke.places import PoolName, Zone
-from rayfort.model import Count, Model
+from rayfort.metadata import Labels
+from rayfort.model import Count, Model, Written
 
+DiskType = Annotated[
+    str, Written(r"[a-z][-a-z0-9]{0,62}", "is not a type of disk; write for example pd-balanced")
+]
+Reservation = Annotated[
+    str,
+    Written(
+        r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?|projects/[-a-z0-9:.]{1,100}/reservations/[-a-z0-9]{1,63}",
+        "is not a reservation; write its name, or projects/PROJECT/reservations/NAME for a shared one",
+    ),
+]
 SMALLEST_DISK_GB: Final = 30
 RESERVED_LABELS: Final = ("kubernetes.io/", "k8s.io/", "cloud.google.com/", "gke.io/", "google.com/")
 
@@ -116,10 +127,10 @@ class NodePool(Model):
     max_nodes: Annotated[int, Field(ge=1, le=1000, strict=True)]
     zones: tuple[Zone, ...] = ()
     disk_gb: Annotated[int, Field(ge=SMALLEST_DISK_GB, le=65536, strict=True)] = 100
-    disk_type: Annotated[str, Field(min_length=1)] | None = None
+    disk_type: DiskType | None = None
     local_ssds: Count = 0
-    reservation: Annotated[str, Field(min_length=1)] | None = None
-    labels: dict[str, str] = {}
+    reservation: Reservation | None = None
+    labels: Labels = {}
     upgrade: PoolUpgrade = PoolUpgrade()
 
     @field_validator("machine_type")

@@ -27,7 +27,23 @@ from rayfort.cluster.gke.places import (
 )
 from rayfort.cluster.gke.pools import NodePool
 from rayfort.facts import ClusterDns, ClusterFacts
-from rayfort.model import Model, SemVer
+from rayfort.model import Model, SemVer, Written
+
+CloudLabelName = Annotated[
+    str,
+    Written(
+        r"[a-z][-_a-z0-9]{0,62}",
+        "is not the name of a label of Google Cloud; use at most 63 lower-case letters, digits, '-' and '_', "
+        "beginning with a letter",
+    ),
+]
+CloudLabelValue = Annotated[
+    str,
+    Written(
+        r"[-_a-z0-9]{0,63}",
+        "is not the value of a label of Google Cloud; use at most 63 lower-case letters, digits, '-' and '_'",
+    ),
+]
 
 # The oldest minor version that the channels but EXTENDED still made clusters of when this was written.
 OLDEST_IN_CHANNELS: Final = "1.33.0"
@@ -133,7 +149,7 @@ class GkeClusterArgs(Model):
     image_streaming: bool = True
     enable_apis: bool = True
     impersonate: ServiceAccountEmail | None = None
-    labels: dict[str, str] = {}
+    labels: dict[CloudLabelName, CloudLabelValue] = {}
     deletion_protection: bool = True
 
     @field_validator("dns")

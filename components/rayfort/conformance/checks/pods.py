@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from rayfort import labels, pod_security
+from rayfort import labels, network, pod_security
 from rayfort.conformance.check import Check, Scope, Seen
 from rayfort.conformance.checks.mesh import istiods
 from rayfort.conformance.observations import (
@@ -17,7 +17,8 @@ from rayfort.conformance.observations import (
 from rayfort.mesh import cni
 from rayfort.model import JsonObject
 from rayfort.pod_security import PodSecurity
-from rayfort.proxy import kbatch, kbatch_config
+from rayfort.proxy import kbatch_admission as admission
+from rayfort.proxy import kbatch_config
 from rayfort.ray import operator
 
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
@@ -176,26 +177,85 @@ def _users(seen: Observations, _: str) -> Iterator[str]:
         problems = list(_user(seen, namespace))
         yield from (f"{namespace}: {problem}" for problem in problems)
         if not problems:
-            yield Seen(f"{namespace}: level, quota, limits and NetworkPolicy")
+            yield Seen(f"{namespace}: level, quota, limits, identity and NetworkPolicies")
 
 
 def _user(seen: Observations, namespace: str) -> Iterator[str]:
-    yield from (line for line in _level(seen, namespace, PodSecurity.BASELINE) if not isinstance(line, Seen))
+    space = next(item for item in seen.all("Namespace") if name_of(item) == namespace)
+    strictest = _strictest(seen, sidecars=bool(labelled(space).get(labels.ISTIO_DISCOVERY)))
+    wanted = PodSecurity.BASELINE if strictest is PodSecurity.RESTRICTED else strictest
+    yield from (line for line in _level(seen, namespace, wanted) if not isinstance(line, Seen))
     if not any(item["spec"].get("hard") for item in seen.of("ResourceQuota", namespace)):
         yield "no ResourceQuota"
     if not seen.of("LimitRange", namespace):
         yield "no LimitRange"
+    accounts = {name_of(item): item for item in seen.of("ServiceAccount", namespace)}
+    if accounts.get(kbatch_config.JOB_ACCOUNT, {}).get("automountServiceAccountToken") is not False:
+        yield f"no service account {kbatch_config.JOB_ACCOUNT} without a token"
     policies = [item["spec"] for item in seen.of("NetworkPolicy", namespace)]
-    whole = [spec for spec in policies if not spec.get("podSelector")]
-    if not any({"Ingress", "Egress"} <= set(spec.get("policyTypes") or ()) for spec in whole):
-        yield "no NetworkPolicy for all jobs"
+    if network.default_deny_spec() not in policies:
+        yield "no NetworkPolicy that denies everything"
     for spec in policies:
         if spec.get("ingress"):
             yield "somebody may connect to jobs"
-        wanted = kbatch.jobs_policy()["egress"]
         for rule in spec.get("egress") or ():
-            if rule not in wanted:
-                yield "jobs may connect where Rayfort lets none"
+            yield from _open(rule)
+
+
+def _open(rule: JsonObject) -> Iterator[str]:
+    """What jobs reach by a rule that Rayfort never makes."""
+    peers = rule.get("to") or [{}]
+    if any(not peer.get("ipBlock") and not _named(peer) for peer in peers):
+        yield "jobs may connect to every namespace"
+    names_alone = {port.get("port") for port in rule.get("ports") or ()} == {53}
+    for block in (peer["ipBlock"] for peer in peers if peer.get("ipBlock")):
+        cut = block.get("except") or ()
+        reached = [
+            server
+            for server in network.METADATA_BLOCKS
+            if network.holds(block["cidr"], server) and server not in cut
+        ]
+        if reached or (network.reaches_metadata(block["cidr"]) and not names_alone):
+            yield f"jobs may connect to the metadata server ({block['cidr']})"
+
+
+def _named(peer: JsonObject) -> bool:
+    return bool((peer.get("namespaceSelector") or {}).get("matchLabels"))
+
+
+def _admission(seen: Observations, _: str) -> Iterator[str]:
+    for deployment in seen.deployments(kbatch_config.SERVICE_NAME):
+        users = {labels.KBATCH: namespace_of(deployment)}
+        policies = {name_of(item): item["spec"] for item in seen.all(admission.POLICY)}
+        for resource in ("jobs", "cronjobs"):
+            name = admission.policy_name(resource, namespace_of(deployment))
+            spec = policies.get(name)
+            if spec is None and resource == "cronjobs":
+                continue
+            bound = any(
+                item["spec"].get("policyName") == name
+                and "Deny" in item["spec"].get("validationActions", ())
+                and _selects(item["spec"].get("matchResources") or {}, users)
+                for item in seen.all(admission.BINDING)
+            )
+            if spec is None or not bound:
+                yield f"no policy decides what {resource} users submit"
+                continue
+            missing = admission.missing(spec)
+            if missing:
+                yield f"{name} lacks {', '.join(missing)}"
+            elif spec.get("failurePolicy", "Fail") != "Fail":
+                yield f"{name} lets everything in where it fails"
+            else:
+                yield Seen(f"{name}: {len(spec['validations'])} rules")
+
+
+def _selects(match: JsonObject, wanted: dict[str, str]) -> bool:
+    """Whether a binding holds for namespaces with these labels at least."""
+    selector = match.get("namespaceSelector") or {}
+    narrower = (selector.get("matchLabels") or {}).items() - wanted.items()
+    others = match.get("objectSelector") or match.get("excludeResourceRules") or match.get("resourceRules")
+    return not narrower and not selector.get("matchExpressions") and not others
 
 
 def _proxy_fence(seen: Observations, _: str) -> Iterator[str]:
@@ -273,10 +333,18 @@ CHECKS: Final = (
     ),
     Check(
         "kbatch-users-fenced",
-        "Each namespace of a kbatch user has its level, quota, limits and NetworkPolicy",
+        "Each namespace of a kbatch user has its level, quota, limits, identity and NetworkPolicies",
         "seed 003: users' jobs are fenced",
         "run `pulumi up --refresh`",
         _users,
+        Scope.PLATFORM,
+    ),
+    Check(
+        "kbatch-jobs-admitted",
+        "The API server decides what kbatch's users may submit",
+        "security model: kbatch forwards any Pod",
+        "run `pulumi up --refresh`, and remove other bindings",
+        _admission,
         Scope.PLATFORM,
     ),
     Check(

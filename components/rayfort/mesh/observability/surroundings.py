@@ -2,15 +2,16 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rayfort.model import DnsName, JsonObject, Model, Quantity
 
-Days = Annotated[int, Field(ge=1, strict=True)]
+Days = Annotated[int, Field(ge=1, le=36_500, strict=True)]
 
 
 class Volume(Model):
@@ -23,6 +24,13 @@ class Volume(Model):
 
     size: Quantity = "10Gi"
     storage_class: DnsName | None = None
+
+    @field_validator("size")
+    @classmethod
+    def _some(cls, value: str) -> str:
+        if not re.search("[1-9]", value):
+            raise ValueError("is nothing; a volume has a size, such as 10Gi")
+        return value
 
 
 @dataclass(frozen=True)

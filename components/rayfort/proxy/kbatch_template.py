@@ -1,0 +1,110 @@
+"""What profiles and the job template say of every job, and what of it no job would be let in with."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from rayfort.model import JsonObject
+from rayfort.proxy import kbatch_config as config
+
+_PARTS: Final = ("metadata", "spec")
+_POD: Final = ("spec", "template", "spec")
+# What the admission rules refuse in a job, whoever says it.
+_NEVER: Final[Mapping[str, str]] = {
+    "hostNetwork": "is the node's network",
+    "hostPID": "shows the node's processes",
+    "hostIPC": "shares the node's memory",
+    "shareProcessNamespace": "shows the sidecar's process to the job",
+    "nodeName": "goes past the scheduler",
+    "automountServiceAccountToken": "gives jobs a token for the API server",
+}
+
+
+def problems(template: JsonObject) -> Iterator[str]:
+    """Why kbatch-proxy or the API server would refuse every job with this template.
+
+    Args:
+        template: the ``jobTemplate`` of the settings.
+    """
+    for key in template:
+        if key not in _PARTS:
+            yield f"{key} is no part of a template; it has metadata and spec of a Job"
+    for where, key in _snake_case(template):
+        yield f"{where} is Python's spelling of {key}; write it as Kubernetes does, in camelCase"
+    pod = pod_of(template)
+    for key, why in _NEVER.items():
+        if pod.get(key):
+            yield f"spec.template.spec.{key} {why}, so that every job would be refused; remove it"
+    account = pod.get("serviceAccountName", config.JOB_ACCOUNT)
+    if account != config.JOB_ACCOUNT:
+        yield (
+            f"spec.template.spec.serviceAccountName: jobs run as {config.JOB_ACCOUNT}, by which Ray knows "
+            "them; remove it"
+        )
+    for volume in pod.get("volumes") or ():
+        if isinstance(volume, Mapping) and "hostPath" in volume:
+            yield f"volume {volume.get('name')} is a directory of the node; use another kind of volume"
+
+
+def pod_of(template: JsonObject) -> JsonObject:
+    """The ``spec`` of the Pods in a job template; empty where it says nothing about them."""
+    found: Any = template
+    for key in _POD:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def profile_problems(profiles: JsonObject) -> Iterator[str]:
+    """What kbatch's client could not read of profiles.
+
+    Args:
+        profiles: the ``profiles`` of the settings.
+    """
+    for name, profile in profiles.items():
+        if not isinstance(profile, Mapping):
+            yield f"{name} must be an object, such as {{image: …, resources: …}}"
+            continue
+        for key in ("tolerations", "node_affinity_required"):
+            entries = profile.get(key) or []
+            if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
+                yield f"{name}.{key} must be a list of objects"
+
+
+def node_keys(profiles: JsonObject, template: JsonObject) -> list[str]:
+    """The labels of nodes that jobs may choose nodes by: those of the profiles and of the template."""
+    pod = pod_of(template)
+    affinity = (pod.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    preferred = affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+    terms = [
+        *(term for profile in profiles.values() for term in profile.get("node_affinity_required") or ()),
+        *(required.get("nodeSelectorTerms") or ()),
+        *(each.get("preference") or {} for each in preferred),
+    ]
+    keys = {each["key"] for term in terms for each in term.get("matchExpressions") or () if "key" in each}
+    return sorted(keys | set(pod.get("nodeSelector") or ()))
+
+
+def toleration_keys(profiles: JsonObject, template: JsonObject) -> list[str]:
+    """The taints of nodes that jobs may tolerate: those of the profiles and of the template."""
+    entries = [
+        *(each for profile in profiles.values() for each in profile.get("tolerations") or ()),
+        *(pod_of(template).get("tolerations") or ()),
+    ]
+    return sorted({each["key"] for each in entries if each.get("key")})
+
+
+def _snake_case(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Keys in Python's spelling, with the right one. Keys of labels and the like are left alone."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _snake_case(item, f"{path}[{index}]")
+    if not isinstance(value, Mapping):
+        return
+    for key, item in value.items():
+        where = f"{path}.{key}" if path else str(key)
+        if key in ("labels", "annotations", "nodeSelector", "matchLabels"):
+            continue
+        if "_" in str(key):
+            head, *rest = str(key).split("_")
+            yield where, head + "".join(part.capitalize() for part in rest)
+        yield from _snake_case(item, where)

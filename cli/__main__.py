@@ -250,7 +250,7 @@ def ray(
 
 
 # What runs on a real node waits more than it computes, so what does without one runs beside it.
-ALL_TESTS: Final = ("--numprocesses=2", "--dist=loadgroup")
+ALL_TESTS: Final = ("--numprocesses=3", "--dist=loadgroup")
 
 
 @app.command(context_settings=PASS_THROUGH)

@@ -18,6 +18,9 @@ from sandbox.toolchain import Toolchain
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Folders whose tests share a platform each, one after the other.
+PLATFORMS = {"kbatch", "mesh", "ray"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -46,8 +49,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _group(item: pytest.Item) -> str | None:
-    """What an item shares a sandbox with: all others of its kind."""
-    return next((name for name in ("real", "sandbox") if item.get_closest_marker(name)), None)
+    """What an item shares a sandbox, or ports, with: all others of its kind."""
+    if item.get_closest_marker("real"):
+        return "real"
+    if not item.get_closest_marker("sandbox"):
+        return None
+    return "platform" if PLATFORMS & {parent.name for parent in item.path.parents} else "sandbox"
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

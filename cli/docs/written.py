@@ -56,15 +56,15 @@ def write(root: Path) -> list[Path]:
         path = f"docs/architecture/{name}.svg"
         if not is_picture_of(graph, root / path):
             wanted[path] = dot.svg(graph)
-    changed = [
-        root / path
+    changed = {
+        root / path: text
         for path, text in wanted.items()
         if not (root / path).exists() or (root / path).read_text(encoding="utf-8") != text
-    ]
-    for path in changed:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(wanted[path.relative_to(root).as_posix()], encoding="utf-8")
-    return changed
+    }
+    for file, text in changed.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return list(changed)
 
 
 def is_picture_of(graph: Graph, path: Path) -> bool:

@@ -112,7 +112,7 @@ def _order(
         (home[before], home[resource.path])
         for resource in resources
         for before in _before(resource, known, home)
-        if before in home
+        if before is not None and before in home
     }
     apart = {(a, b) for a, b in pairs if a in shown and b in shown and not _related(a, b)}
     return tuple(sorted(_without_detours(apart)))

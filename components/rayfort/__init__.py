@@ -22,7 +22,8 @@ from rayfort.mesh.observability.spec import ObservabilitySpec
 from rayfort.proxy.jupyterhub import JupyterHub
 from rayfort.proxy.jupyterhub_spec import Authenticator, JupyterHubArgs, NotebookEgress
 from rayfort.proxy.kbatch import KbatchProxy
-from rayfort.proxy.kbatch_spec import JobEgress, JobRules, KbatchGroup, KbatchProxyArgs, KbatchUser
+from rayfort.proxy.kbatch_members import KbatchGroup, KbatchUser
+from rayfort.proxy.kbatch_spec import JobEgress, JobRules, KbatchProxyArgs
 from rayfort.ray.auth import TokenAuth, TokenSource
 from rayfort.ray.auth_token import RayAuthToken, RayAuthTokenArgs
 from rayfort.ray.cluster import RayCluster, RayClusterArgs

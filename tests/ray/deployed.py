@@ -58,7 +58,11 @@ def overrides(token: str, rotation: str = "1") -> dict[str, Any]:
             UNTAGGED, image="registry.example/team/ray:stable", rayVersion=versions.RAY, workerGroups=[]
         ),
     ]
-    return {"workspaces": [{**first, "netrc": netrc, "clusters": clusters}], "kbatch": None}
+    return {
+        "workspaces": [{**first, "netrc": netrc, "clusters": clusters}],
+        "kbatch": None,
+        "jupyterhub": None,
+    }
 
 
 def _cluster(name: str, **settings: Any) -> dict[str, Any]:

@@ -53,6 +53,11 @@ HUB_TOKEN: Final = "hub-token-77ac31"
 JOB_VALUE: Final = "job-value-c04e52"
 CLIENT_SECRET: Final = "client-secret-18b2fe"
 ISSUER: Final = "https://login.example.com"
+AUTHENTICATOR: Final = {
+    "type": "github",
+    "config": {"GitHubOAuthenticator": {"client_id": "rayfort", "allowed_organizations": ["team"]}},
+    "secrets": {"GitHubOAuthenticator": {"client_secret": CLIENT_SECRET}},
+}
 GIVEN_SECRETS: Final = (KUBECONFIG_TOKEN, NETRC_PASSWORD, HUB_TOKEN, JOB_VALUE, CLIENT_SECRET)
 
 
@@ -133,12 +138,7 @@ def kbatch_args(**settings: Any) -> KbatchProxyArgs:
 
 def jupyterhub_args(**settings: Any) -> JupyterHubArgs:
     """A hub that people log in to with GitHub."""
-    login = {
-        "type": "github",
-        "config": {"GitHubOAuthenticator": {"client_id": "rayfort", "allowed_organizations": ["team"]}},
-        "secrets": {"GitHubOAuthenticator": {"client_secret": CLIENT_SECRET}},
-    }
-    return JupyterHubArgs.model_validate({"authenticator": login, **settings})
+    return JupyterHubArgs.model_validate({"authenticator": AUTHENTICATOR, **settings})
 
 
 # Each public component, made as a caller would make it; `opts` give the provider.

@@ -252,8 +252,9 @@ def ask(chunks: list[bytes], length: str | None = None, most: int = 10) -> tuple
         ([b"12345", b"67890"], None, (200, b"1234567890")),
         ([b"12345", b"678901"], None, (413, None)),
         ([b"12345", b"678901"], "5", (413, None)),
-        ([], "11", (413, None)),
-        ([], "many", (413, None)),
+        ([b"12345678901"], "11", (413, None)),
+        ([b"1"], "many", (413, None)),
+        ([b"1234567890"] * 9 + [b"never read"] * 2, None, (413, None)),
     ],
 )
 def test_requests_are_read_up_to_a_limit(chunks: list[bytes], length: str | None, answer: Any) -> None:

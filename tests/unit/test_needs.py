@@ -8,7 +8,7 @@ from sandbox.node_kind import NodeKind
 from sandbox.tools.catalog import ASSETS, TOOLS
 
 # For `up --images registry` alone, and for tests.
-ON_DEMAND = {"crane", "kind", "otelcol"}
+ON_DEMAND = {"actionlint", "crane", "kind", "otelcol", "pulumi-language-yaml", "sdkgen"}
 ON_DEMAND_ASSETS = {"kind-node-files", "prometheus-chart"}
 
 

@@ -52,7 +52,8 @@ def test_the_whole_mesh_is_told(tmp_path: Path, namespace: str) -> None:
         assert namespace in str(policy.inputs["spec"]["ingress"])
     (rule,) = made.one("AuthorizationPolicy", "ray-metrics").inputs["spec"]["rules"]
     assert rule["from"] == [{"source": {"namespaces": [namespace]}}]
-    scope = made.one("Sidecar").inputs["spec"]["egress"][0]["hosts"]
+    sidecar = next(item for item in made.all("Sidecar") if item.namespace == "team")
+    scope = sidecar.inputs["spec"]["egress"][0]["hosts"]
     assert f"{namespace}/*" in scope
 
 

@@ -28,6 +28,8 @@ from tests.unit.recorder import (
 )
 
 STACKS = ("sandbox", "existing", "gke-prod")
+OF_BATCH_USERS = {"batch-system", "jupyterhub", "kbatch-alice"}
+WITH_A_HUB = "sandbox"  # the others are told the token of one that is there already
 MODES = {"preview": True, "update": False}
 
 
@@ -42,11 +44,11 @@ def run_stack(name: str, root: Path, *, preview: bool) -> Run:
     workspace["netrc"] = [
         {"machine": "git.example.com", "login": "robot", "password": samples.NETRC_PASSWORD}
     ]
-    values["rayfort:kbatch"] = {
-        "users": ["alice"],
-        "hubApiToken": samples.HUB_TOKEN,
-        "jobEnv": {"DASK_PASSWORD": samples.JOB_VALUE},
-    }
+    values["rayfort:kbatch"] = {"users": ["alice"], "jobEnv": {"DASK_PASSWORD": samples.JOB_VALUE}}
+    if name == WITH_A_HUB:
+        values["rayfort:jupyterhub"]["authenticator"] = samples.AUTHENTICATOR
+    else:
+        values["rayfort:kbatch"]["hubApiToken"] = samples.HUB_TOKEN
     return record(lambda: main(root), preview=preview, config=samples.encoded(values))
 
 
@@ -145,7 +147,11 @@ def test_no_secret_is_visible_anywhere(everything: Run) -> None:
 def test_the_search_for_secrets_finds_them_inside_their_wrappers(stack: Run) -> None:
     """A search that looks in the wrong place would find nothing, too."""
     everywhere = str([plain(item.raw) for item in stack.resources])
-    without = {samples.KUBECONFIG_TOKEN} if stack.all("GkeCluster") else set()  # its kubeconfig holds none
+    without = {samples.HUB_TOKEN} if stack.all("JupyterHub") else {samples.CLIENT_SECRET}
+    if stack.all("JupyterHub") and not made_secrets(stack):
+        without |= {samples.JOB_VALUE, samples.CLIENT_SECRET}  # beside what a preview does not know yet
+    if stack.all("GkeCluster"):
+        without.add(samples.KUBECONFIG_TOKEN)  # its kubeconfig holds none
     for secret in set(samples.GIVEN_SECRETS) - without:
         assert secret in everywhere
 
@@ -186,7 +192,8 @@ def test_definitions_and_mesh_precede_the_operator(stack: Run) -> None:
     before = stack.before(operator)
     definitions = [*stack.all(CRDS), *(item for item in stack.all(RELEASE) if item.name == "kuberay-crds")]
     assert [item.urn in before for item in definitions] == [True]
-    assert {item.urn for item in stack.all(RELEASE) if item is not operator} <= before
+    others = [item for item in stack.all(RELEASE) if item.namespace not in OF_BATCH_USERS]
+    assert {item.urn for item in others if item is not operator} <= before
     assert stack.one("Namespace", "kuberay-system").urn in before
 
 
@@ -221,7 +228,7 @@ def test_everything_that_a_ray_cluster_needs_precedes_it(stack: Run, kind: str) 
     """Operator, mesh, policies, quota, identities, Secrets and the headless Service: Pods start with all."""
     cluster = stack.one(RAY_CLUSTER)
     objects = [item for item in stack.all(kind) if item.kubernetes]
-    needed = [item for item in objects if item.namespace not in {"batch-system", "kbatch-alice"}]
+    needed = [item for item in objects if item.namespace not in OF_BATCH_USERS]
     assert needed
     assert {item.urn for item in needed} <= stack.before(cluster)
 
@@ -241,7 +248,11 @@ def test_names_that_the_recipes_fix(stack: Run) -> None:
     assert stack.one("Service", "ray-headless-svc").namespace == team
     assert stack.one("Deployment", "kbatch-proxy").namespace == "batch-system"
     releases = {item.inputs["name"] for item in stack.all(RELEASE)}
-    assert releases - {"kuberay-crds", "istio-cni"} == {"istio-base", "istiod", "kuberay-operator"}
+    assert releases - {"kuberay-crds", "istio-cni", "jupyterhub"} == {
+        "istio-base",
+        "istiod",
+        "kuberay-operator",
+    }
 
 
 def test_tokens_are_exported_as_secrets_only(stack: Run) -> None:

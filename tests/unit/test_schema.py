@@ -205,6 +205,8 @@ def test_values_may_be_encrypted_exactly_where_they_are_secret() -> None:
         "TokenAuth.token",
         "KbatchProxyArgs.hubApiToken",
         "KbatchProxyArgs.jobEnv",
+        "Authenticator.secrets",
+        "JupyterHubArgs.databasePassword",
     }
 
 

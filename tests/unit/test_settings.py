@@ -265,6 +265,7 @@ def test_the_json_schema_names_every_setting() -> None:
             "operator",
             "workspaces",
             "kbatch",
+            "jupyterhub",
             "rayImage",
         )
     }

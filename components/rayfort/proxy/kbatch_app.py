@@ -17,6 +17,7 @@ from importlib import util
 from pathlib import Path
 from typing import Any, NoReturn
 
+PATIENCE = 8  # how often the limit is read and dropped before a connection is given up
 SETTINGS = Path(__file__).with_name("start.json")
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -50,18 +51,23 @@ class Limited:
         await self._app(scope, replay, send)
 
     async def _read(self, scope: MutableMapping[str, Any], receive: Receive) -> bytes | None:
-        """The body; None where it is too large."""
+        """The body; None where it is too large.
+
+        What is too large is read to its end and dropped, as long as there is an end: the hub's proxy, when the
+        connection closes while it still sends, tells its user of a server that is gone.
+        """
         stated = dict(scope.get("headers") or ()).get(b"content-length", b"0")
-        if not stated.isdigit() or int(stated) > self._most:
-            return None
-        body = bytearray()
-        while True:
+        fits = stated.isdigit() and int(stated) <= self._most
+        body, size, more = bytearray(), 0, True
+        while more and size <= PATIENCE * self._most:
             message = await receive()
-            body += message.get("body", b"")
-            if len(body) > self._most:
-                return None
-            if not message.get("more_body"):
-                return bytes(body)
+            part = message.get("body", b"")
+            size += len(part)
+            fits = fits and size <= self._most
+            if fits:
+                body += part
+            more = bool(message.get("more_body"))
+        return bytes(body) if fits else None
 
 
 async def _refuse(send: Send, most: int) -> None:
@@ -121,7 +127,8 @@ def _module(name: str) -> Any:
 
 def serve() -> NoReturn:
     """Start the image's own server: gunicorn where it is there, as in the published one, or else uvicorn."""
-    here, host, port = str(Path(__file__).parent), "0.0.0.0", os.environ["APP_PORT"]  # noqa: S104 - in a Pod
+    here, port = str(Path(__file__).parent), os.environ["APP_PORT"]
+    host = os.environ.get("APP_HOST", "0.0.0.0")  # noqa: S104 - in a Pod
     # Packages of the published image lie in its working directory.
     path = [here, str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}

@@ -86,11 +86,8 @@ def rich(root: Path, *, preview: bool) -> Run:
         {"name": "told-by-operator", "auth": {"source": "operator"}},
     ]
     workspace["clusters"] = [first, *({**first, **variant} for variant in variants)]
-    values["rayfort:kbatch"] = {
-        "users": ["alice"],
-        "hubApiToken": samples.HUB_TOKEN,
-        "jobEnv": {"DASK_PASSWORD": samples.JOB_VALUE},
-    }
+    values["rayfort:kbatch"] = {"users": ["alice"], "jobEnv": {"DASK_PASSWORD": samples.JOB_VALUE}}
+    values["rayfort:jupyterhub"]["authenticator"] = samples.AUTHENTICATOR
     values["rayfort:observability"] = {}
     values["rayfort:gateway"] = {
         "expose": [{"workspace": "team-a", "cluster": "ray"}],

@@ -53,8 +53,8 @@ class Limited:
     async def _read(self, scope: MutableMapping[str, Any], receive: Receive) -> bytes | None:
         """The body; None where it is too large.
 
-        What is too large is read to its end and dropped, as long as there is an end: the hub's proxy, when the
-        connection closes while it still sends, tells its user of a server that is gone.
+        What is too large is read to its end and dropped, as long as there is an end: when the connection
+        closes while the hub's proxy still sends, it tells its user of a server that is gone.
         """
         stated = dict(scope.get("headers") or ()).get(b"content-length", b"0")
         fits = stated.isdigit() and int(stated) <= self._most

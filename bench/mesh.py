@@ -27,7 +27,11 @@ WORKERS: Final = 3
 _GROWN: Final = "bench-grown"  # the namespace of the cluster whose workers are counted
 # The platform without anything that runs on it, but for a workspace to which the sandbox gives a password.
 _NETRC: Final = {"machine": "git.example.com", "login": "rayfort", "password": "set-by-the-sandbox"}
-_OVERRIDES: Final[dict[str, Any]] = {"workspaces": [{"name": "team-a", "netrc": [_NETRC]}], "kbatch": None}
+_OVERRIDES: Final[dict[str, Any]] = {
+    "workspaces": [{"name": "team-a", "netrc": [_NETRC]}],
+    "kbatch": None,
+    "jupyterhub": None,
+}
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def overrides() -> dict[str, Any]:
     batch = {"name": SECOND, "head": {"resources": _LITTLE}, "workerGroups": _groups("small")}
     return {
         "mesh": {"metricsNamespaces": [MONITORING]},
+        "kbatch": {"users": [{"name": "alice", "workspace": first["name"], "cluster": CLUSTER}]},
         "workspaces": [
             {**first, **team, "clusters": [{**ray, "workerGroups": _groups("small", "large")}, batch]},
             {

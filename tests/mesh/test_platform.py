@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from rayfort.proxy.jupyterhub_values import HUB_ACCOUNT, NOTEBOOK_ACCOUNT, PROXY_ACCOUNT
 from rayfort.proxy.kbatch_config import PORT as PROXY_PORT
 from rayfort.ray.operator import METRICS_PORT
 
@@ -24,12 +25,13 @@ ROWS = [
     (OPERATOR, METRICS_PORT, spiffe(L4_TEAM, f"{CLUSTER}-head"), Verdict.DENIED),
     (OPERATOR, METRICS_PORT, spiffe("kuberay-system", "default"), Verdict.DENIED),
     (OPERATOR, METRICS_PORT, None, Verdict.NO_CHAIN),
-    (PROXY, PROXY_PORT, spiffe(HUB, "hub"), Verdict.ALLOWED),
-    (PROXY, PROXY_PORT, spiffe(HUB, "default"), Verdict.ALLOWED),
-    (PROXY, UNDECLARED_PORT, spiffe(HUB, "hub"), Verdict.DENIED),
-    (PROXY, PROXY_PORT, spiffe(f"{HUB}2", "hub"), Verdict.DENIED),
+    (PROXY, PROXY_PORT, spiffe(HUB, HUB_ACCOUNT), Verdict.ALLOWED),
+    (PROXY, PROXY_PORT, spiffe(HUB, PROXY_ACCOUNT), Verdict.ALLOWED),
+    (PROXY, PROXY_PORT, spiffe(HUB, "default"), Verdict.DENIED),
+    (PROXY, UNDECLARED_PORT, spiffe(HUB, HUB_ACCOUNT), Verdict.DENIED),
+    (PROXY, PROXY_PORT, spiffe(f"{HUB}2", HUB_ACCOUNT), Verdict.DENIED),
     (PROXY, PROXY_PORT, spiffe(L4_TEAM, f"{CLUSTER}-head"), Verdict.DENIED),
-    (PROXY, PROXY_PORT, spiffe(HUB, "notebook"), Verdict.DENIED),
+    (PROXY, PROXY_PORT, spiffe(HUB, NOTEBOOK_ACCOUNT), Verdict.DENIED),
     (PROXY, PROXY_PORT, spiffe("kbatch-alice", "default"), Verdict.DENIED),
     (PROXY, PROXY_PORT, spiffe("kbatch-alice", "kbatch-job"), Verdict.DENIED),
     (PROXY, PROXY_PORT, spiffe(MONITORING, "default"), Verdict.DENIED),

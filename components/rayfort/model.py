@@ -88,6 +88,9 @@ class Written:
         return value
 
 
+_HOST = r"([A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])"
+# What follows a URL's scheme, as Go's parser takes it: no login, and '%' only before two hexadecimal digits.
+URL_PLACE = rf"{_HOST}(:[0-9]{{1,5}})?([/?]([!-$&-~]|%[0-9A-Fa-f]{{2}})*)?"
 _IMAGE_REPOSITORY = r"[a-z0-9]+([._-]+[a-z0-9]+)*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
 _IMAGE_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 
@@ -127,7 +130,7 @@ DnsName = Annotated[
 HttpUrl = Annotated[
     str,
     Written(
-        r"https?://(?![^/]*@)[!-.0-~]{1,255}(/[!-~]*)?",
+        rf"https?://{URL_PLACE}",
         "is not a URL; write https://host/path, without a login in it",
     ),
 ]

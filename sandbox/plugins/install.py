@@ -8,6 +8,7 @@ _MODULES: Final = {
     "kubernetes": "sandbox.plugins.kubernetes_provider",
     "random": "sandbox.plugins.random_provider",
 }
+PARENT: Final = "RAYFORT_PLUGIN_PARENT"  # the process that started the plugin
 ANALYZER: Final = "pulumi-analyzer-policy-python"
 
 
@@ -31,7 +32,9 @@ def install(directory: Path, python: Path, repo_root: Path, *, helm: Path) -> Pa
             # Nothing else of the environment may decide which modules the plugin loads.
             f"PYTHONPATH={shlex.quote(str(repo_root.absolute()))}\n"
             f'[ -n "${{RAYFORT_HELM:-}}" ] || RAYFORT_HELM={shlex.quote(str(helm.absolute()))}\n'
-            "export PYTHONPATH RAYFORT_HELM\n"
+            # Told here: until Python has started, an engine that was killed may be the parent no more.
+            f"{PARENT}=$PPID\n"
+            f"export PYTHONPATH RAYFORT_HELM {PARENT}\n"
             f'exec {shlex.quote(str(python.absolute()))} -m {module} "$@"\n'
         )
         _write(directory / f"pulumi-resource-{name}", script)

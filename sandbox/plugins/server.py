@@ -29,6 +29,7 @@ from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import engine_pb2, provider_pb2_grpc
 
 from sandbox.plugins import properties
+from sandbox.plugins.install import PARENT
 
 THREADS: Final = 128  # each resource that is waited for holds one; far above the engine's parallelism
 _GRACE_SECONDS: Final = 5.0
@@ -334,13 +335,17 @@ async def _serve(plugin: Plugin) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    watch = asyncio.create_task(_watch_parent(os.getppid(), stopped))
+    watch = asyncio.create_task(_watch_parent(_parent(), stopped))
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     await stopped.wait()
     watch.cancel()
     plugin.stop()
     await server.stop(_GRACE_SECONDS)
+
+
+def _parent() -> int:
+    return int(os.environ.get(PARENT) or os.getppid())
 
 
 async def _watch_parent(parent: int, stopped: asyncio.Event) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rayfort.model import JsonObject, Model, Written
+from rayfort.model import URL_PLACE, JsonObject, Model, Written
 
 HEADER: Final = "x-rayfort-jwt"
 IAP_HEADER: Final = "x-goog-iap-jwt-assertion"
@@ -61,7 +61,7 @@ CookieName = Annotated[
 HttpsUrl = Annotated[
     str,
     Written(
-        r"https://(?![^/]*@)[!-.0-~]{1,255}(/[!-~]*)?",
+        rf"https://{URL_PLACE}",
         "is not an https URL; write https://host/path, without a login",
     ),
 ]

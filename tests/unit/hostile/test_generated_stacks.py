@@ -31,7 +31,7 @@ def run(values: everything.Json, root: Path) -> Run:
 
 
 @given(stacks())
-@examples(6)
+@examples(6, shrink=False)
 def test_what_is_taken_builds_a_program(values: everything.Json) -> None:
     """With names at their limits, and every object described once."""
     made = run(values, Path())

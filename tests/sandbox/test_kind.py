@@ -338,6 +338,7 @@ def killed(machine: Machine, what: str) -> Iterator[None]:
             if what == "everything" or "/pulumi --non-interactive up" in command:
                 os.kill(pid, signal.SIGKILL)
         # The plugin outlives the engine, stops `kind`, cleans up, and would hold the output open.
+        deadline = time.monotonic() + 300
         while what != "everything" and machine.containers() and time.monotonic() < deadline:
             time.sleep(0.1)
         for pid in processes_of(machine):

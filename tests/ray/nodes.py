@@ -21,7 +21,7 @@ from tests.ray.pods import Container
 START_SECONDS = 300.0
 BLOCK = 64  # ports for one node
 MOST_STARTS = 8  # of one Ray
-# What Ray prints where it gives up after 30 seconds: a node, which ends, or the dashboard, without which it stays.
+# What Ray prints when it gives up after 30 seconds: a node, which ends, or the dashboard, and then it stays.
 TOO_SLOW = "The current node timed out during startup"
 NO_DASHBOARD = "failed to start. Timeout after"
 _HEAD = re.compile(r"[a-z0-9-]+-head-svc[a-z0-9.-]*:\d+")

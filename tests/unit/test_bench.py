@@ -23,7 +23,7 @@ from infra.reading import parse
 from sandbox.stack import values
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = parse(values(ROOT, Path("state"), None, {"workspaces": []}))
+SETTINGS = parse(values(ROOT, Path("state"), None, {"workspaces": [], "kbatch": None, "jupyterhub": None}))
 RECIPES = {recipe.name: recipe for recipe in recipes(SETTINGS)}
 
 

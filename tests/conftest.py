@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import signal
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -18,8 +19,9 @@ from sandbox.toolchain import Toolchain
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Folders whose tests share a platform each, one after the other.
-PLATFORMS = {"kbatch", "mesh", "ray"}
+TESTS = Path(__file__).parent
+# Folders whose tests share a platform each, and the limit of one test in seconds: the first brings it up.
+PLATFORMS = {"kbatch": 1200, "mesh": 1800, "ray": 1200}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs containers where none can run, and say why; name what shares a sandbox."""
     for item in items:
+        if folder := _platform(item):
+            item.add_marker(pytest.mark.sandbox)
+            item.add_marker(pytest.mark.timeout(PLATFORMS[folder]))
         if group := _group(item):
             item.add_marker(pytest.mark.xdist_group(group))
     asked = config.getoption("--nodes")
@@ -54,7 +59,13 @@ def _group(item: pytest.Item) -> str | None:
         return "real"
     if not item.get_closest_marker("sandbox"):
         return None
-    return "platform" if PLATFORMS & {parent.name for parent in item.path.parents} else "sandbox"
+    return "platform" if _platform(item) else "sandbox"
+
+
+def _platform(item: pytest.Item) -> str | None:
+    """The folder whose platform an item shares."""
+    folder = item.path.relative_to(TESTS).parts[0]
+    return folder if folder in PLATFORMS else None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

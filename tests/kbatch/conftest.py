@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,18 +14,9 @@ from tests.kbatch.door import Door, door
 from tests.kbatch.logs import logs
 from tests.kbatch.programs import Programs
 
-HERE = Path(__file__).parent
 REUSE = (
     "RAYFORT_TEST_KBATCH"  # the state directory of a sandbox of these, to work on one test after the other
 )
-
-
-@pytest.hookimpl(tryfirst=True)  # what all tests have in common goes by the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.sandbox)
-            item.add_marker(pytest.mark.timeout(1200))
 
 
 @pytest.fixture(scope="session")

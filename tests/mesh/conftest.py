@@ -7,7 +7,6 @@ before.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,16 +17,7 @@ from tests.mesh.certificates import Authority
 from tests.mesh.deployed import TARGETS, Deployed, Target
 from tests.mesh.guards import Certificates, Guards, guards
 
-HERE = Path(__file__).parent
 REUSE = "RAYFORT_TEST_MESH"  # the state directory of a sandbox of these tests, to work on one after the other
-
-
-@pytest.hookimpl(tryfirst=True)  # what all tests have in common goes by the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.sandbox)
-            item.add_marker(pytest.mark.timeout(1800))
 
 
 @pytest.fixture(scope="session")

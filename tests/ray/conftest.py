@@ -16,16 +16,7 @@ from tests.ray.deployed import EXPLICIT, GENERATED, OPERATORS, Deployed
 from tests.ray.nodes import Loopback, loopback
 from tests.ray.private_server import PrivateServer
 
-HERE = Path(__file__).parent
 REUSE = "RAYFORT_TEST_RAY"  # the state directory of a sandbox of these tests, to work on one after the other
-
-
-@pytest.hookimpl(tryfirst=True)  # what all tests have in common goes by the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.sandbox)
-            item.add_marker(pytest.mark.timeout(1200))
 
 
 @pytest.fixture(scope="session")

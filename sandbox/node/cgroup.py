@@ -76,8 +76,8 @@ class ControlGroup:
         return {
             int(pid)
             for directory in self.directories
-            for members in directory.rglob("cgroup.procs")
-            for pid in _read(members).split()
+            for group in _below(directory)
+            for pid in _read(group / "cgroup.procs").split()
         }
 
     def kill(self, seconds: float) -> None:
@@ -134,9 +134,8 @@ def _inherit_cpus(directory: Path) -> None:
 
 
 def _below(directory: Path) -> Iterator[Path]:
-    if directory.is_dir():
-        yield directory
-        yield from (path for path in directory.rglob("*") if path.is_dir())
+    """A group and those below it; one that goes meanwhile, as a container's does, is passed over."""
+    return (Path(path) for path, _, _ in os.walk(directory))
 
 
 def _read(path: Path) -> str:

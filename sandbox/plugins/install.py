@@ -4,11 +4,13 @@ import shlex
 from pathlib import Path
 from typing import Final
 
+from sandbox.plugins import attended
+from sandbox.plugins.attended import PARENT
+
 _MODULES: Final = {
     "kubernetes": "sandbox.plugins.kubernetes_provider",
     "random": "sandbox.plugins.random_provider",
 }
-PARENT: Final = "RAYFORT_PLUGIN_PARENT"  # the process that started the plugin
 ANALYZER: Final = "pulumi-analyzer-policy-python"
 
 
@@ -55,8 +57,7 @@ def install_analyzer(directory: Path, python: Path) -> Path:
         The directory, to be put at the END of the engine's PATH.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    interpreter = shlex.quote(str(python.absolute()))
-    _write(directory / ANALYZER, f'#!/bin/sh\nexec {interpreter} -u -m pulumi.policy "$1" "$2"\n')
+    _write(directory / ANALYZER, _attended(python, 'pulumi.policy "$1" "$2"'))
     return directory
 
 
@@ -80,7 +81,11 @@ def install_dynamic(directory: Path, python: Path) -> Path:
         The directory, for the engine's PATH.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    # Unbuffered: the engine waits for the port, which the module prints without flushing.
-    script = f'#!/bin/sh\nexec {shlex.quote(str(python.absolute()))} -u -m pulumi.dynamic "$@"\n'
-    _write(directory / "pulumi-resource-pulumi-python", script)
+    _write(directory / "pulumi-resource-pulumi-python", _attended(python, 'pulumi.dynamic "$@"'))
     return directory
+
+
+def _attended(python: Path, command: str) -> str:
+    interpreter, program = (shlex.quote(str(path)) for path in (python.absolute(), attended.__file__))
+    # Unbuffered: the engine waits for the port, which the modules print without flushing.
+    return f"#!/bin/sh\n{PARENT}=$PPID exec {interpreter} -u -P {program} {command}\n"

@@ -28,12 +28,10 @@ from pulumi.runtime import proto
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import engine_pb2, provider_pb2_grpc
 
-from sandbox.plugins import properties
-from sandbox.plugins.install import PARENT
+from sandbox.plugins import attended, properties
 
 THREADS: Final = 128  # each resource that is waited for holds one; far above the engine's parallelism
 _GRACE_SECONDS: Final = 5.0
-_PARENT_POLL_SECONDS: Final = 1.0
 
 # What hides the secrets of the request that the current thread serves.
 _redact: ContextVar[Callable[[str], str]] = ContextVar("redact", default=str)
@@ -335,7 +333,7 @@ async def _serve(plugin: Plugin) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    watch = asyncio.create_task(_watch_parent(_parent(), stopped))
+    watch = asyncio.create_task(_watch_parent(attended.parent(), stopped))
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     await stopped.wait()
@@ -344,12 +342,8 @@ async def _serve(plugin: Plugin) -> None:
     await server.stop(_GRACE_SECONDS)
 
 
-def _parent() -> int:
-    return int(os.environ.get(PARENT) or os.getppid())
-
-
 async def _watch_parent(parent: int, stopped: asyncio.Event) -> None:
     # An engine that was killed cannot close its plugins; they would stay for ever.
     while os.getppid() == parent:
-        await asyncio.sleep(_PARENT_POLL_SECONDS)
+        await asyncio.sleep(attended.POLL_SECONDS)
     stopped.set()

@@ -187,6 +187,26 @@ def test_version_2_has_one_group_with_what_the_kubelet_limits(tmp_path: Path) ->
     assert (root / "cgroup.subtree_control").read_text() == "+cpuset +cpu +io +memory +pids"
 
 
+def test_a_container_may_go_while_processes_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = ControlGroup("node", version_2(tmp_path / "cgroup"))
+    (directory,) = group.directories
+    for name, pid in (("pod/going", 1), ("pod/staying", 2)):
+        (directory / name).mkdir(parents=True)
+        (directory / name / "cgroup.procs").write_text(f"{pid}\n")
+    scan = os.scandir
+
+    def gone(path: Any) -> Any:
+        if Path(path).name == "going":
+            (Path(path) / "cgroup.procs").unlink()
+            Path(path).rmdir()
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", gone)
+    assert group.processes() == {2}
+
+
 def test_only_what_the_machine_offers_is_asked_for(tmp_path: Path) -> None:
     root = version_2(tmp_path / "cgroup")
     (root / "cgroup.controllers").write_text("memory pids rdma\n")

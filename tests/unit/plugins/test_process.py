@@ -1,6 +1,7 @@
 """The plugins as the engine starts them: executables that print a port and go away when told."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import provider_pb2_grpc
 
-from sandbox.plugins.install import install, install_analyzer
+from sandbox.plugins import attended
+from sandbox.plugins.install import ANALYZER, install, install_analyzer, install_dynamic
 
 ROOT = Path(__file__).parents[3]
 
@@ -56,17 +58,37 @@ def test_a_plugin_prints_its_port_answers_and_stops_when_told(
     assert process.wait(10) == 0
 
 
-def test_a_plugin_goes_when_the_engine_is_gone(directory: Path, tmp_path: Path) -> None:
-    note = tmp_path / "pid"
-    plugin = directory / "pulumi-resource-random"
-    # An engine that starts the plugin and is killed: a shell in its place.
-    engine = subprocess.Popen(["sh", "-c", f'"{plugin}" 127.0.0.1:1 >/dev/null & echo $! >"{note}"; wait'])
+PACK = """
+from pulumi_policy import PolicyPack, ResourceValidationPolicy
+PolicyPack("small", [ResourceValidationPolicy("any", "Any will do.", lambda args, report: None)])
+"""
+
+
+@pytest.fixture(params=["resources", "dynamic resources", "policies"])
+def plugin(request: pytest.FixtureRequest, directory: Path, tmp_path: Path) -> list[str]:
+    """What each kind of plugin is started with; it prints its port."""
+    python = Path(sys.executable)
+    if request.param == "resources":
+        return [str(directory / "pulumi-resource-random"), "127.0.0.1:1"]
+    if request.param == "dynamic resources":
+        return [
+            str(install_dynamic(tmp_path / "bin", python) / "pulumi-resource-pulumi-python"),
+            "127.0.0.1:1",
+        ]
+    (tmp_path / "__main__.py").write_text(PACK)
+    return [str(install_analyzer(tmp_path / "bin", python) / ANALYZER), "127.0.0.1:1", "."]
+
+
+def test_what_the_engine_starts_goes_with_it(plugin: list[str], tmp_path: Path) -> None:
+    note, said = tmp_path / "pid", tmp_path / "said"
+    # An engine that starts it and is killed: a shell in its place.
+    start = f'{shlex.join(plugin)} >"{said}" & echo $! >"{note}"; wait'
+    engine = subprocess.Popen(["sh", "-c", start], cwd=tmp_path)
     try:
-        while not note.exists() or not note.read_text().strip():
+        while not said.exists() or not said.read_text().strip():
+            assert engine.poll() is None, "it ended by itself"
             time.sleep(0.05)
         pid = int(note.read_text())
-        time.sleep(1.0)
-        os.kill(pid, 0)
     finally:
         engine.kill()
         engine.wait()
@@ -100,7 +122,7 @@ def test_policy_packs_get_the_engine_and_their_directory_and_no_options(tmp_path
     analyzer = install_analyzer(tmp_path / "analyzers", python) / "pulumi-analyzer-policy-python"
     command = [str(analyzer), "127.0.0.1:1", ".", "-virtualenv=../.rayfort/venv"]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert said == "-u|-m|pulumi.policy|127.0.0.1:1|.|"
+    assert said == f"-u|-P|{attended.__file__}|pulumi.policy|127.0.0.1:1|.|"
 
 
 def test_installing_again_replaces(directory: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
+from cli import exits
 from cli.checks import Check, State, checkout, cluster, kind, sandbox
 from cli.offline import settings_of
 from cli.stacks import StackFile, StackFileError, load, names
@@ -17,8 +18,6 @@ from infra.cluster_settings import KindClusterSettings
 from infra.problems import SettingsError
 from sandbox.stack import STACK
 
-EXIT_MISSING: Final = 1
-EXIT_USAGE: Final = 2
 _STYLES: Final = {State.OK: "green", State.LATER: "cyan", State.WARN: "yellow", State.MISSING: "bold red"}
 
 
@@ -58,14 +57,14 @@ def doctor(root: Path, stack: str | None, console: Console, *, json_output: bool
         found = list(sections(root, stack))
     except StackFileError as error:
         print(f"rayfort: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return exits.USAGE
     fine = all(section.ok for section in found if section.needed)
     if json_output:
         console.out(_json(found, fine), highlight=False)
     else:
         for line in _lines(found):
             console.print(line, soft_wrap=True)
-    return 0 if fine else EXIT_MISSING
+    return 0 if fine else exits.FAILED
 
 
 def sections(root: Path, stack: str | None) -> Iterator[Section]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from cli import exits
 from cli import manifests as manifest_files
 from cli.highlights import highlights, label
 from cli.offline import Json, Plan, Resource
@@ -18,8 +19,6 @@ from cli.stacks import MASK, StackFileError, load
 from infra.problems import SettingsError
 
 FORMAT: Final = 1
-EXIT_PROBLEMS: Final = 1
-EXIT_USAGE: Final = 2
 UNLIMITED: Final = 100_000
 
 
@@ -52,11 +51,11 @@ def plan(
             manifest_files.write(files, manifests, force=force)
     except (StackFileError, SettingsError, manifest_files.ManifestsError) as error:
         print(f"rayfort: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return exits.USAGE
     except OSError as error:
         reason = error.strerror or "it cannot be written"
         print(f"rayfort: {manifests}: {reason}; name another directory", file=sys.stderr)
-        return EXIT_PROBLEMS
+        return exits.FAILED
     if json_output:
         console.out(to_json(made), highlight=False)
     elif manifests is not None:
@@ -68,7 +67,7 @@ def plan(
         if made.outputs:
             console.print(_outputs(made), soft_wrap=True)
         _print(console, _remarks(made))
-    return EXIT_PROBLEMS if made.problems else 0
+    return exits.FAILED if made.problems else 0
 
 
 def to_json(plan: Plan) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from rayfort.review.affected import affected
 from rayfort.review.comment import comment
@@ -14,7 +13,7 @@ from rayfort.review.model import Review, to_json
 from rich.console import Console
 from rich.text import Text
 
-from cli import manifests
+from cli import exits, manifests
 from cli.difference import review
 from cli.offline import Plan
 from cli.offline import plan as make
@@ -22,9 +21,6 @@ from cli.review_text import lines
 from cli.revisions import Checkout, RevisionError, checkout, is_revision, touched
 from cli.stacks import StackFileError, directory, load, names
 from infra.problems import SettingsError
-
-EXIT_PROBLEMS: Final = 1
-EXIT_USAGE: Final = 2
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ def difference(
             _write(pairs, shown.manifests, force=shown.force)
     except (RevisionError, StackFileError, SettingsError, manifests.ManifestsError) as error:
         print(f"rayfort: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return exits.USAGE
     reviews = [pair.review for pair in pairs]
     if shown.json:
         console.out(to_json(reviews), highlight=False, end="")
@@ -94,7 +90,7 @@ def difference(
             console.print(line, soft_wrap=True)
     else:
         _print(reviews, console)
-    return EXIT_PROBLEMS if any(each.errors for each in reviews) else 0
+    return exits.FAILED if any(each.errors for each in reviews) else 0
 
 
 def _print(reviews: Sequence[Review], console: Console) -> None:

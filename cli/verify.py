@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from cli import exits
 from cli.offline import settings_of
 from cli.stacks import MASK, StackFileError, load
 from infra.cluster_settings import ExistingClusterSettings
@@ -28,8 +29,6 @@ from sandbox.control_plane import CONTEXT
 from sandbox.progress import Progress
 from sandbox.stack import STACK
 
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
 STANDARD_OUTPUT: Final = "-"
 UNLIMITED: Final = 100_000
 _STYLES: Final = {Status.PASS: "green", Status.FAIL: "bold red", Status.NOT_RUN: "yellow"}
@@ -99,7 +98,7 @@ def verify(
         content, used, local = _access(root, stack, sandbox, kubeconfig, context)
     except (Usage, StackFileError, SettingsError) as error:
         print(f"rayfort: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return exits.USAGE
     # Pods are made for the checks that take them alone.
     wanted = {check.probe for check in checks if check.probe}
     tried = wanted if (local if probe is None else probe) else set()
@@ -108,7 +107,7 @@ def verify(
         report = examine(connection, checks, progress, tried)
     except ClusterError as error:
         print(f"rayfort: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return exits.FAILED
     for kind, place in places:
         text = {"json": to_json, "junit": to_junit, "html": to_html}[kind](report)
         if place == STANDARD_OUTPUT:
@@ -119,7 +118,7 @@ def verify(
         show(console, shown(report))
         for kind, place in places:
             console.print(f"Wrote {kind} to {escape(place)}.", highlight=False, soft_wrap=True)
-    return EXIT_FAILED if report.failed else 0
+    return exits.FAILED if report.failed else 0
 
 
 def examine(

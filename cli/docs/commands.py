@@ -8,16 +8,17 @@ import typer
 from typer.models import CommandInfo
 from typer.testing import CliRunner
 
+from cli import exits
 from cli.__main__ import app
 
 WIDTH: Final = 100
-INTRODUCTION: Final = """# Commands
+INTRODUCTION: Final = f"""# Commands
 
-<!-- Made by `./rayfort docs write` from cli/__main__.py; change that. -->
+<!-- Made by `./rayfort docs write` from the commands in cli; change those. -->
 
 `./rayfort` needs Python 3.11 or newer and git; it makes an environment of its own in `.rayfort/venv` of the
 checkout. What environment variables change is in [Working on Rayfort](../development.md). Exit codes of all
-commands: 0 success; 1 failed; 2 wrong usage or settings; 3 changes found; 130 interrupted.
+commands: {exits.MEANING}.
 """
 
 
@@ -48,7 +49,9 @@ def commands(group: typer.Typer, prefix: str = "") -> Iterator[tuple[str, Comman
         yield f"{prefix}{name}", command
     for below in group.registered_groups:
         if below.typer_instance is not None:
-            yield from commands(below.typer_instance, f"{prefix}{below.name} ")
+            # Without a name its commands stand among those above it.
+            own = f"{below.name} " if isinstance(below.name, str) else ""
+            yield from commands(below.typer_instance, prefix + own)
 
 
 def _first(command: CommandInfo) -> str:

@@ -4,14 +4,13 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from cli import exits
 from cli.graph import dot, mermaid
 from cli.graph.shape import Graph, by_components, by_resources
 from cli.offline import plan
 from cli.stacks import StackFileError, load
 from infra.problems import SettingsError
 
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
 STANDARD_OUTPUT: Final = "-"
 
 
@@ -47,7 +46,7 @@ def graph(root: Path, stack: str, *, resources: bool, svg: str | None) -> int:
         drawn = of_stack(root, stack, resources=resources)
     except (StackFileError, SettingsError) as error:
         print(f"rayfort: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return exits.USAGE
     if svg is None:
         print(mermaid.render(drawn), end="")
     elif svg == STANDARD_OUTPUT:
@@ -57,5 +56,5 @@ def graph(root: Path, stack: str, *, resources: bool, svg: str | None) -> int:
             Path(svg).write_text(dot.svg(drawn), encoding="utf-8")
         except OSError as error:
             print(f"rayfort: {svg}: {error.strerror}; name another file", file=sys.stderr)
-            return EXIT_FAILED
+            return exits.FAILED
     return 0

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cli import __main__ as command
 from cli import ray as cli_ray
+from cli.commands import sandbox as command
 from cli.messages import status_table, summary
 from sandbox import ray_client, ray_status
 from sandbox.environment import Report
@@ -269,7 +269,9 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         return 9
 
     (tmp_path / "kubeconfig").touch()
-    monkeypatch.setattr(command, "_environment", lambda: SimpleNamespace(kubeconfig=tmp_path / "kubeconfig"))
+    monkeypatch.setattr(
+        command, "find_environment", lambda: SimpleNamespace(kubeconfig=tmp_path / "kubeconfig")
+    )
     monkeypatch.setattr(cli_ray, "ray", run)
     return seen
 

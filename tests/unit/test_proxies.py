@@ -12,7 +12,7 @@ import pytest
 import urllib3
 from typer.testing import CliRunner
 
-from cli import __main__ as command
+from cli.commands import sandbox as command
 from sandbox.plugins import cluster
 from sandbox.proxies import direct
 
@@ -78,7 +78,7 @@ def test_kubectl_reaches_the_sandbox_and_nothing_else_directly(
         endpoints=SimpleNamespace(api_server=URL),
         tool=lambda name: tmp_path / name,
     )
-    monkeypatch.setattr(command, "_environment", lambda: sandbox)
+    monkeypatch.setattr(command, "find_environment", lambda: sandbox)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", "a.example")
     monkeypatch.delenv("no_proxy", raising=False)

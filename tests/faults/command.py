@@ -18,6 +18,7 @@ from typing import Any
 import sandbox.environment
 import sandbox.stack
 from cli import __main__ as command_line
+from cli.commands import sandbox as commands
 from cli.messages import progress
 from sandbox.environment import Environment
 from sandbox.stack import SandboxStack
@@ -62,7 +63,7 @@ def run(order: dict[str, Any], arguments: list[str]) -> None:
     elif order["program"] == "base":
         sandbox.environment.SandboxStack = WithoutWorkspaces  # type: ignore[misc]
     state = Path(os.environ["RAYFORT_STATE"])
-    command_line._environment = lambda **_: SharedPlane(ROOT, progress(), state=state, overrides=overrides)
+    commands.find_environment = lambda **_: SharedPlane(ROOT, progress(), state=state, overrides=overrides)
     sys.argv = ["rayfort", *arguments]
     command_line.main()
 

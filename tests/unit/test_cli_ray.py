@@ -22,6 +22,7 @@ from cli import ray as cli_ray
 from cli.commands import sandbox as command
 from cli.messages import status_table, summary
 from sandbox import ray_client, ray_status
+from sandbox.changes import Changes
 from sandbox.environment import Report
 from sandbox.image_source import ImageSource
 from sandbox.kube_api import ApiUnreachable
@@ -30,7 +31,6 @@ from sandbox.processes import SandboxError
 from sandbox.progress import Progress
 from sandbox.ray_status import RayClusterStatus
 from sandbox.ray_view import Dashboard
-from sandbox.stack import Changes
 from sandbox.toolchain import ToolchainError
 
 TOKEN = "token-of-the-cluster-77aa"

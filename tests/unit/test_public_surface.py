@@ -27,6 +27,7 @@ from tests.unit.recorder import record
 LIBRARY = samples.ROOT / "components"
 # The modules that a distribution of another name brings.
 MODULES = {
+    "lazy-loader": "lazy_loader",
     "pulumi-gcp": "pulumi_gcp",
     "pulumi-kubernetes": "pulumi_kubernetes",
     "pulumi-policy": "pulumi_policy",

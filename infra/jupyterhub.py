@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
-from rayfort.proxy import kbatch_config
+from rayfort.proxy import jupyterhub_names, kbatch_config
 from rayfort.proxy.jupyterhub_spec import DUMMY, JupyterHubArgs
 from rayfort.proxy.jupyterhub_values import Batch
 from rayfort.proxy.kbatch import hub_batch
+from rayfort.proxy.kbatch_members import name_problems
 
-from infra.problems import NAMESPACE, Problem
+from infra.problems import NAMESPACE, Problem, key_of
 from infra.settings import Settings
 
 _KEY = f"{NAMESPACE}:jupyterhub"
@@ -38,6 +39,16 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
             f"{NAMESPACE}:kbatch.{alias}",
             "is about a hub that is there already, and this stack makes one (jupyterhub); leave one of the "
             "two out",
+        )
+    keeps_case = kbatch.names_keep_case
+    configured = jupyterhub_names.configured(hub.values)
+    known = jupyterhub_names.names(keeps_case, hub.authenticator.config, configured)
+    for path, text in name_problems(kbatch.named(), known):
+        yield Problem(key_of(("kbatch", *path)), text)
+    if keeps_case and hub.authenticator.type in jupyterhub_names.LOWER_CASE:
+        yield Problem(
+            f"{NAMESPACE}:kbatch.namesKeepCase",
+            f"authenticator {hub.authenticator.type} lower-cases the names of those who log in; leave it out",
         )
     if settings.istio and hub.in_mesh != kbatch.in_mesh:
         outside = "jupyterhub" if kbatch.in_mesh else "kbatch"

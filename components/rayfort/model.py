@@ -7,8 +7,9 @@ stack files, snake_case names in Python, unknown keys refused.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import pulumi
 import semver
@@ -21,10 +22,13 @@ from pydantic import (
     GetJsonSchemaHandler,
     PlainValidator,
     SecretStr,
+    ValidationError,
     WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+from rayfort.problems import Key
 
 JsonObject = dict[str, Any]
 MAX_DNS_NAME = 253
@@ -58,6 +62,19 @@ def _cidr(value: str) -> str:
         ip_network(value)
     except ValueError as error:
         raise ValueError(problem) from error
+    return value
+
+
+def _place(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        if parts.netloc.startswith("["):
+            IPv6Address(parts.hostname or "")
+        known = parts.port != 0  # reading one over 65535 is an error
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError("is not a URL; in brackets is an IPv6 address, and a port is one of 1 to 65535")
     return value
 
 
@@ -133,6 +150,7 @@ HttpUrl = Annotated[
         rf"https?://{URL_PLACE}",
         "is not a URL; write https://host/path, without a login in it",
     ),
+    AfterValidator(_place),
 ]
 EnvName = Annotated[
     str,
@@ -208,6 +226,26 @@ def repeated(names: Iterable[str]) -> str | None:
             return name
         seen.add(name)
     return None
+
+
+def refuse_all(problems: Iterable[tuple[Key, str]]) -> None:
+    """Refuse a value for everything that is wrong with it, from inside of a validator.
+
+    Args:
+        problems: what is wrong, each with where it stands below the value: keys and numbers of entries, or
+            nothing for the value itself.
+
+    Raises:
+        ValidationError: with all of them, where there are any.
+    """
+    details = [
+        InitErrorDetails(
+            type=PydanticCustomError("value_error", "{error}", {"error": text}), loc=where, input=None
+        )
+        for where, text in problems
+    ]
+    if details:
+        raise ValidationError.from_exception_data("settings", details, hide_input=True)
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> JsonObject:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.kbatch.attack import (
     Attack,
     Refuser,
@@ -18,6 +20,11 @@ _PRIVILEGED = {"securityContext": {"privileged": True, "allowPrivilegeEscalation
 _CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
 _IMAGES = f"the image is none of {REGISTRY}"
 _FOREIGN_SECRET = {"valueFrom": {"secretKeyRef": {"name": "another", "key": "token"}}}
+
+
+def _apart(term: dict[str, Any]) -> dict[str, Any]:
+    """A Pod that wants no others near it."""
+    return {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
 
 
 def ray_secret(scene: Scene) -> str:
@@ -44,6 +51,11 @@ JOBS = (
         "a projected token of the account",
         "a volume is none of",
         pod=volume(projected={"sources": [{"serviceAccountToken": {"path": "token"}}]}),
+    ),
+    submission(
+        "another Secret, projected",
+        "a volume is none of",
+        pod=volume(projected={"sources": [{"secret": {"name": "another"}}]}),
     ),
     submission("a volume of NFS", "a volume is none of", pod=volume(nfs={"server": "nfs", "path": "/"})),
     submission("a volume of CSI", "a volume is none of", pod=volume(csi={"driver": "secrets.example"})),
@@ -184,7 +196,101 @@ JOBS = (
         "annotations of istio.io",
         template={"annotations": {"traffic.sidecar.istio.io/excludeOutboundPorts": "8265"}},
     ),
+    submission(
+        "another revision of the sidecar, by label",
+        "labels of istio.io",
+        template={"labels": {"istio.io/rev": "theirs"}},
+    ),
+    submission(
+        "a mesh without sidecars, by label",
+        "labels of istio.io",
+        template={"labels": {"istio.io/dataplane-mode": "none"}},
+    ),
+    submission(
+        "no sidecar, by annotation",
+        "annotations of istio.io",
+        template={"annotations": {"sidecar.istio.io/inject": "false"}},
+    ),
+    submission(
+        "another sidecar, by template",
+        "annotations of istio.io",
+        template={"annotations": {"inject.istio.io/templates": "theirs"}},
+    ),
+    submission(
+        "a mount of the sidecar's token",
+        "Not found",
+        Refuser.KUBERNETES,
+        container={"volumeMounts": [{"name": "istio-token", "mountPath": "/token"}]},
+    ),
+    submission(
+        "another network, by annotation",
+        "metadataDomains",
+        template={"annotations": {"k8s.v1.cni.cncf.io/networks": "kube-system/host"}},
+    ),
+    submission(
+        "a device of the node, by annotation",
+        "metadataDomains",
+        template={"annotations": {"cdi.k8s.io/gpu": "nvidia.com/gpu=all"}},
+    ),
+    submission(
+        "past the hub's network policy, by label",
+        "metadataDomains",
+        template={"labels": {"hub.jupyter.org/network-access-hub": "true"}},
+    ),
+    submission(
+        "another queue, by label of the Job",
+        "metadataDomains",
+        meta={"labels": {"kueue.x-k8s.io/queue-name": "theirs"}},
+    ),
+    submission(
+        "another owner, by annotation of the Job",
+        "metadataDomains",
+        meta={"annotations": {"argocd.argoproj.io/tracking-id": "theirs"}},
+    ),
     submission("finalizers", "finalizers", meta={"finalizers": ["example.org/never"]}),
+    submission(
+        "finalizers of the Pods", "finalizers of the Pods", template={"finalizers": ["example.org/never"]}
+    ),
+    submission(
+        "a node without other namespaces' Pods",
+        "affinity to Pods",
+        pod=_apart({"topologyKey": "kubernetes.io/hostname", "namespaceSelector": {}, "labelSelector": {}}),
+    ),
+    submission(
+        "a node without the system's Pods, rather",
+        "affinity to Pods",
+        pod={
+            "affinity": {
+                "podAntiAffinity": {
+                    "preferredDuringSchedulingIgnoredDuringExecution": [
+                        {
+                            "weight": 1,
+                            "podAffinityTerm": {"topologyKey": "zone", "namespaces": ["kube-system"]},
+                        }
+                    ]
+                }
+            }
+        },
+    ),
+    submission(
+        "a probe of another address",
+        "a probe or a hook",
+        container={"livenessProbe": {"httpGet": {"host": "169.254.169.254", "port": 80, "path": "/"}}},
+    ),
+    submission(
+        "a hook of another address",
+        "a probe or a hook",
+        container={"lifecycle": {"preStop": {"httpGet": {"host": "169.254.169.254", "port": 80}}}},
+    ),
+    submission(
+        "no end when a node is emptied",
+        "terminationGracePeriodSeconds",
+        pod={"terminationGracePeriodSeconds": 10**6},
+    ),
+    *(
+        submission(f"very large {field}", "parallelism, completions and backoffLimit", spec={field: 10**6})
+        for field in ("parallelism", "completions", "backoffLimit")
+    ),
     submission("another controller", "managedBy", spec={"managedBy": "example.org/mine"}),
     submission(
         "a system priority class", "priority class", pod={"priorityClassName": "system-node-critical"}

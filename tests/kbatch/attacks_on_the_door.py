@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 from rayfort.proxy.kbatch_config import PREFIX
@@ -20,6 +21,12 @@ from tests.kbatch.web import request
 
 A_JOB = job()
 BODY = 2 * 1024 * 1024  # the largest request that the proxy takes, in bytes
+
+
+def _large() -> bytes:
+    """What is larger than the proxy takes, and no more than it reads to its end."""
+    return json.dumps({"job": job(meta={"annotations": {"a": "x" * BODY}})}).encode()
+
 
 # Who may come in at all.
 DOOR = (
@@ -141,18 +148,25 @@ OTHERS = (
 
 # Too much of it.
 AMOUNTS = (
-    Attack(
-        "a request that is too large",
-        Refuser.PROXY,
-        "larger than",
-        lambda scene: request(
-            scene.door.port,
-            "POST",
-            f"{PREFIX}/jobs/",
-            scene.door.token(ALICE).headers(),
-            {"job": job(meta={"annotations": {"a": "x" * BODY}})},
-        ),
-        413,
+    *(
+        Attack(
+            name,
+            Refuser.PROXY,
+            "larger than",
+            lambda scene, direct=direct, parts=parts: request(
+                scene.door.port if direct else scene.door.hub.port,
+                "POST",
+                f"{PREFIX}/jobs/",
+                scene.door.token(ALICE).headers(),
+                parts(),
+            ),
+            413,
+        )
+        for name, direct, parts in (
+            ("a request that is too large", False, _large),
+            ("a request that is too large, of no stated size", False, lambda: iter([_large()])),
+            ("a request that is too large, past the hub's proxy", True, _large),
+        )
     ),
     Attack(
         "code that is too large",

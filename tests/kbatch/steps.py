@@ -69,7 +69,8 @@ def pod_shown(name: str) -> None:
 def followed(pod: str) -> None:
     """Until the first lines are there: kwok follows for ever."""
     with closing(_core.pod_logs_streaming(pod, read_timeout=15)) as lines:
-        assert "hello" in next(lines)
+        line = next(lines)
+        assert "hello" in line, line
 
 
 def walk(first: str, pod: str, second: str) -> dict[str, str]:

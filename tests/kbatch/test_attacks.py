@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.kbatch.web import Answer, Api
 
 CACHED_SECONDS = 60  # for which the proxy believes what the hub said of a token; it cannot be set
 COUNTED = "count/jobs.batch"
+LASTING = ("finalizers", "very large parallelism")
 BINDINGS = "validatingadmissionpolicybindings"
 
 
@@ -132,6 +134,22 @@ def test_every_rule_for_jobs_has_an_attack(scene: Scene, said: dict[str, Answer]
     assert policy["spec"]["failurePolicy"] == "Fail"
 
 
+def test_the_api_server_understands_every_rule(deployed: Deployed) -> None:
+    """It reads them against the fields that a Job has, and says where one cannot be right."""
+
+    def judged() -> list[dict[str, Any]] | None:
+        found = deployed.sandbox.get("validatingadmissionpolicies")["items"]
+        done = [
+            each
+            for each in found
+            if each["status"].get("observedGeneration") == each["metadata"]["generation"]
+        ]
+        return found if found == done else None
+
+    for policy in wait_for(judged, 60, "the API server's word about the rules"):
+        assert policy["status"].get("typeChecking", {}) == {}, policy["status"]
+
+
 @contextmanager
 def unbound(scene: Scene) -> Iterator[None]:
     """Without the rules for jobs, for the length of a block."""
@@ -155,8 +173,8 @@ def _host_network(scene: Scene) -> Answer:
 
 def test_it_is_the_rules_that_refuse_and_behind_them_pod_security(scene: Scene) -> None:
     """Without them the same jobs are taken; what their Pods may be, the namespace's level says."""
-    # A job with a finalizer would never go.
-    rows = [each for each in JOBS if each.refuser is Refuser.ADMISSION and each.name != "finalizers"]
+    # What has a finalizer would never go, and a million Pods not soon.
+    rows = [each for each in JOBS if each.refuser is Refuser.ADMISSION and not each.name.startswith(LASTING)]
     with unbound(scene):
         answer = wait_for(lambda: _taken(_host_network(scene)), 60, "the rules are gone")
         name, sandbox = answer.json()["metadata"]["name"], scene.door.deployed.sandbox

@@ -102,6 +102,7 @@ def test_what_may_be_is_let_in(kbatch: Door, deployed: Deployed) -> None:
                     "image": IMAGE,
                     "env": [{"name": "COLOUR", "value": "blue"}],
                     "ports": [{"containerPort": 80}],
+                    "readinessProbe": {"httpGet": {"path": "/", "port": 80}},
                     "securityContext": {"runAsUser": 1000, "capabilities": {"drop": ["ALL"]}},
                     "volumeMounts": [{"name": "data", "mountPath": "/data"}],
                 },
@@ -112,8 +113,18 @@ def test_what_may_be_is_let_in(kbatch: Door, deployed: Deployed) -> None:
             "priorityClassName": "",
             "automountServiceAccountToken": False,
             "hostNetwork": False,
+            "terminationGracePeriodSeconds": 60,
+            "affinity": {
+                "podAntiAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": [
+                        {"topologyKey": "zone", "labelSelector": {"matchLabels": {"mine": "apart"}}}
+                    ]
+                }
+            },
         },
-        spec={"activeDeadlineSeconds": 60},
+        spec={"activeDeadlineSeconds": 60, "parallelism": 2, "completions": 2, "backoffLimit": 6},
+        meta={"labels": {"mine": "yes"}, "annotations": {"note": "x", "app.kubernetes.io/version": "1"}},
+        template={"labels": {"mine": "yes", "app.kubernetes.io/name": "x"}, "annotations": {"note": "x"}},
     )
     answer = kbatch.submit(ALICE, given)
     assert answer.status == 200, answer

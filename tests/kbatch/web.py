@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,7 +46,7 @@ def request(
     Args:
         port: of the loopback.
         method, path, headers: as they are sent.
-        body: text or bytes as they are, anything else as JSON.
+        body: text or bytes as they are, parts of unknown size as they come, anything else as JSON.
     """
     return _ask(http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS), method, path, headers, body)
 
@@ -78,7 +78,7 @@ def _ask(
     headers: Mapping[str, str] | None,
     body: Any,
 ) -> Answer:
-    content = body if isinstance(body, str | bytes | None) else json.dumps(body)
+    content = body if isinstance(body, str | bytes | Iterator | None) else json.dumps(body)
     try:
         connection.request(method, path, content, {"Content-Type": "application/json", **(headers or {})})
         answer = connection.getresponse()

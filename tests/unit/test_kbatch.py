@@ -35,7 +35,7 @@ LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 # Nodes take Istio's plugin.
 AROUND = Surroundings(facts=ClusterFacts(istio_cni=True))
 RAY_TOKEN = "ray-token-3f27a9"
-WITH_RAY = {"users": ({"name": "alice", "workspace": "team"}, "Bob")}
+WITH_RAY = {"users": ({"name": "alice", "workspace": "team"}, "bob.b")}
 
 
 def make(*, preview: bool = False, around: Surroundings = AROUND, **settings: Any) -> Run:
@@ -115,7 +115,7 @@ def test_the_proxys_rights_are_exactly_these(preview: bool) -> None:
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "patch", "delete"]},
     ]
     run = make(preview=preview)
-    assert {role.namespace for role in run.all("Role")} == {"kbatch-alice", user_namespace("Bob")}
+    assert {role.namespace for role in run.all("Role")} == {"kbatch-alice", user_namespace("bob.b")}
     for role in run.all("Role"):
         assert role.inputs["rules"] == rules
     assert not run.all("ClusterRole")
@@ -139,7 +139,7 @@ def test_rights_are_bound_to_the_proxys_service_account() -> None:
 
 def test_users_namespaces_refuse_dangerous_pods() -> None:
     """kbatch forwards any Pod spec: hostPath, root, host network."""
-    for user in ("alice", "Bob"):
+    for user in ("alice", "bob.b"):
         labels = make().one(NAMESPACE_OBJECT, user_namespace(user)).inputs["metadata"]["labels"]
         assert labels["pod-security.kubernetes.io/enforce"] == "baseline"
 
@@ -192,8 +192,8 @@ def test_jobs_reach_the_ray_of_their_workspace_alone() -> None:
         "istio-system/*",
         "team/ray-head-svc.team.svc.cluster.local",
     ]
-    assert scopes[user_namespace("Bob")] == ["./*", "istio-system/*"]
-    assert "allow-ray" not in policies(run, user_namespace("Bob"))
+    assert scopes[user_namespace("bob.b")] == ["./*", "istio-system/*"]
+    assert "allow-ray" not in policies(run, user_namespace("bob.b"))
 
 
 @pytest.mark.parametrize("preview", [False, True])
@@ -252,7 +252,7 @@ def test_unknown_users_fail_closed() -> None:
     assert {item.object_name for item in run.all(NAMESPACE_OBJECT)} == {
         "batch-system",
         "kbatch-alice",
-        user_namespace("Bob"),
+        user_namespace("bob.b"),
     }
 
 
@@ -386,10 +386,10 @@ def test_the_hub_gives_the_right_to_whom_the_settings_name() -> None:
     record(lambda: made.append(KbatchProxy("kbatch", args, samples.on_cluster())))
     (proxy,) = made
     assert proxy.batch.url == "http://kbatch-proxy.batch-system.svc.cluster.local:8080"
-    assert (proxy.batch.users, proxy.batch.groups) == (("alice", "Bob"), ("science",))
+    assert (proxy.batch.users, proxy.batch.groups) == (("alice", "bob.b"), ("science",))
     assert not proxy.batch.everybody
     assert "admin" not in str(proxy.hub_values)
-    assert set(proxy.user_namespaces) == {"alice", "Bob", "carol"}
+    assert set(proxy.user_namespaces) == {"alice", "bob.b", "carol"}
 
 
 def test_profiles_and_template_are_files_that_the_proxy_is_told_of() -> None:

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from rayfort.proxy import kbatch_admission as admission
-from rayfort.proxy.kbatch_rules import FIXED, Rule, rules
+from rayfort.proxy.kbatch_config import dynamic_labels
+from rayfort.proxy.kbatch_rule import Rule
+from rayfort.proxy.kbatch_rules import rules
+from rayfort.proxy.kbatch_rules_fixed import FIXED
 from rayfort.proxy.kbatch_spec import KbatchProxyArgs
 from rayfort.proxy.kbatch_template import node_keys, toleration_keys
 
@@ -46,7 +49,16 @@ LOOKED_AT = {
     "workload-socket": "sidecar-volumes",
     "variables.labels": "mesh-labels",
     "variables.annotations": "mesh-annotations",
-    "finalizers": "finalizers",
+    "object.metadata.?finalizers": "finalizers",
+    "template.?metadata.?finalizers": "pod-finalizers",
+    "namespaceSelector": "pod-affinity",
+    "tcpSocket": "probe-hosts",
+    "terminationGracePeriodSeconds": "grace-period",
+    "object.metadata.?labels": "foreign-labels",
+    "object.metadata.?annotations": "foreign-annotations",
+    "parallelism": "pods",
+    "completions": "pods",
+    "backoffLimit": "pods",
     "managedBy": "controller",
     "priorityClassName": "priority-class",
     "runtimeClassName": "runtime-class",
@@ -125,6 +137,46 @@ def test_images_are_of_a_list_where_there_is_one() -> None:
     assert '.startsWith("docker.io/library/python:")' in found
     assert '.startsWith("docker.io/library/python")' not in found
     assert "docker.io/library/busybox:" in found
+
+
+def test_keys_of_domains_are_of_a_list() -> None:
+    """Network plugins, queues and webhooks go by them; the job template's are the platform's own."""
+    found = rule("foreign-annotations").expression
+    assert '"kbatch.jupyter.org"' in found
+    assert "kueue" not in found
+    template = {
+        "metadata": {"annotations": {"example.org/a": "1"}},
+        "spec": {"template": {"metadata": {"annotations": {"example.org/b": "1"}}}},
+    }
+    assert (
+        'key in ["example.org/a", "example.org/b"]'
+        in rule("foreign-annotations", job_template=template).expression
+    )
+    assert "key in []" in rule("foreign-labels", job_template=template).expression
+    listed = rule("foreign-labels", jobs={"metadata_domains": ["kueue.x-k8s.io"]}).expression
+    assert '"kueue.x-k8s.io"' in listed
+
+
+def test_what_the_proxy_labels_itself_is_let_in() -> None:
+    """With namespaces on demand it puts their labels on jobs."""
+    found = rule("foreign-labels", users=(), dynamic_users=True).expression
+    for key in dynamic_labels("batch-system"):
+        assert f'"{key}"' in found
+    assert "rayfort.dev" not in rule("foreign-labels").expression
+
+
+def test_the_most_pods_are_a_setting() -> None:
+    assert rule("pods", jobs={"max_pods": 7}).expression.count("<= 7") == 3
+
+
+@pytest.mark.parametrize("place", ["spec.template", ""])
+def test_a_template_that_decides_about_the_sidecar_is_refused(place: str) -> None:
+    """Every job would be refused for it."""
+    template: Any = {"metadata": {"labels": {"sidecar.istio.io/inject": "false"}}}
+    for part in reversed(place.split(".") if place else []):
+        template = {part: template}
+    with pytest.raises(ValueError, match="decides about the sidecar"):
+        samples.kbatch_args(job_template=template)
 
 
 def test_only_cron_jobs_own_jobs_and_only_where_there_are_any() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rayfort.proxy.kbatch_app import Limited
-from rayfort.proxy.kbatch_completed import Completed, templated
+from rayfort.proxy.kbatch_completed import START_SECONDS, Completed, followed, templated
 
 SETTINGS = {
     "codeImage": "docker.io/library/busybox:1.37.0",
@@ -271,3 +271,80 @@ def test_what_is_no_request_passes() -> None:
 
     asyncio.run(Limited(app, 1)({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
     assert passed == ["lifespan"]
+
+
+class Refused(Exception):
+    """What the Kubernetes client raises."""
+
+    def __init__(self, status: int, body: str = "") -> None:
+        self.status, self.body, self.reason = status, body, "a reason"
+
+
+STARTING = Refused(400, json.dumps({"message": "container job is waiting to start"}))
+
+
+class Logs:
+    """A job whose logs are refused a few times before they are there."""
+
+    def __init__(self, *refusals: Refused, lines: tuple[str, ...] = ("one", "", "two")) -> None:
+        self.refusals, self.lines, self.asked = list(refusals), lines, 0
+
+    def stream(self, *given: Any, **named: Any) -> Iterator[str]:
+        self.asked += 1
+        if self.refusals:
+            raise self.refusals.pop(0)
+        yield from self.lines
+
+    def followed(self, pause: Callable[[float], None] = lambda _: None) -> list[str]:
+        return list(followed(self.stream, Refused, pause)("read", name="pod"))
+
+
+def test_who_follows_a_job_waits_for_its_start() -> None:
+    """kbatch-proxy would leave an answer without an end, and the user with a traceback after a minute."""
+    logs = Logs(STARTING, STARTING)
+    assert logs.followed() == ["one\n", "\n", "two\n"]
+    assert logs.asked == 3
+
+
+def test_who_follows_a_job_that_does_not_start_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("rayfort.proxy.kbatch_completed.time.monotonic", lambda: clock[0])
+
+    def pause(seconds: float) -> None:
+        clock[0] += seconds
+
+    logs = Logs(*[STARTING] * 1000)
+    assert logs.followed(pause) == ["kbatch-proxy: container job is waiting to start; ask again\n"]
+    assert logs.asked == START_SECONDS + 1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "says"),
+    [
+        (Refused(403, json.dumps({"message": "cannot get pods/log"})), "cannot get pods/log"),
+        (Refused(404, "no JSON"), "a reason"),
+        (Refused(500, "[]"), "a reason"),
+    ],
+)
+def test_what_is_refused_is_told_and_not_asked_again(refusal: Refused, says: str) -> None:
+    logs = Logs(refusal)
+    assert logs.followed() == [f"kbatch-proxy: {says}\n"]
+    assert logs.asked == 1
+
+
+def test_no_line_is_told_twice() -> None:
+    """Where the connection to the node is lost in the middle."""
+
+    def stream() -> Iterator[str]:
+        yield "one"
+        raise STARTING
+
+    assert list(followed(stream, Refused)()) == ["one\n", "kbatch-proxy: container job is waiting to start\n"]
+
+
+def test_the_images_own_class_follows_logs_so() -> None:
+    completed, _, _ = image()
+    watch = SimpleNamespace(stream=Logs(lines=("one",)).stream)
+    CLIENT.ApiException = Refused
+    completed.logs(watch)
+    assert list(watch.stream("read")) == ["one\n"]

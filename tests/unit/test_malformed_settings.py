@@ -506,7 +506,41 @@ MISTAKES: Final = [
         "kbatch-operator",
         "could be the namespace of a user of kbatch",
     ),
-    mistake("Ray's token for everybody", "kbatch.jobEnv", {"RAY_AUTH_TOKEN": "x"}, "the same for every user"),
+    mistake(
+        "Ray's token for everybody",
+        "kbatch.jobEnv",
+        {"RAY_AUTH_TOKEN": "x"},
+        "the same for every user",
+        key="kbatch.jobEnv.RAY_AUTH_TOKEN",
+    ),
+    mistake(
+        "user whom the hub knows by another name",
+        "kbatch.users",
+        ["Carol"],
+        "write carol, or set namesKeepCase",
+        key="kbatch.users[0]",
+    ),
+    mistake(
+        "member of a group whom the hub knows by another name",
+        "kbatch.groups",
+        {"lab": {"users": ["dan", "Carol"]}},
+        "write carol, or set namesKeepCase",
+        key="kbatch.groups.lab.users[1]",
+    ),
+    mistake(
+        "user whom no hub has",
+        "kbatch.users",
+        ["a/b"],
+        "has a slash in it",
+        key="kbatch.users[0]",
+    ),
+    mistake(
+        "member of a group whom no hub has",
+        "kbatch.groups",
+        {"lab": {"users": [" dan"]}},
+        "begins or ends with a space",
+        key="kbatch.groups.lab.users[0]",
+    ),
     mistake("unknown version of kbatch-proxy", "kbatch.imageTag", "latest", "that Rayfort can fence"),
     mistake(
         "namespace that could be a user's", "kbatch.namespace", "kbatch-proxy", "does not start with kbatch-"
@@ -518,6 +552,9 @@ MISTAKES: Final = [
         "spec.template.spec.hostNetwork is the node's network",
     ),
     mistake("hub that is no URL", "kbatch.hubApiUrl", "hub:8081", "is not a URL"),
+    mistake("hub at no address", "kbatch.hubApiUrl", "https://[2cE0aDF9949.34]:65", "an IPv6 address"),
+    mistake("hub at no port", "kbatch.hubApiUrl", "http://hub:65536/hub/api", "1 to 65535"),
+    mistake("hub at port 0", "kbatch.hubApiUrl", "http://hub:0/hub/api", "1 to 65535"),
     mistake("no replicas", "kbatch.replicas", 0, "must be at least 1"),
     mistake("empty hub token", "kbatch.hubApiToken", "", "is empty"),
 ]

@@ -7,7 +7,18 @@ from pydantic import AfterValidator, Field, field_validator
 
 from rayfort import network, versions
 from rayfort.chart import Chart
-from rayfort.model import Cidr, DnsLabel, HttpUrl, JsonObject, Model, Port, Seconds, SecretInput, SemVer
+from rayfort.model import (
+    Cidr,
+    DnsLabel,
+    HttpUrl,
+    JsonObject,
+    Model,
+    Port,
+    Seconds,
+    SecretInput,
+    SemVer,
+    refuse_all,
+)
 from rayfort.policies.credentials import is_literal, names_credential
 from rayfort.proxy.kbatch_config import USER_NAMESPACE_PREFIX
 from rayfort.workspace import Client
@@ -41,14 +52,18 @@ _OWN_VALUES: Final[Mapping[str, str]] = {
 
 
 def _values(values: JsonObject) -> JsonObject:
-    for path, instead in _OWN_VALUES.items():
-        if _at(values, path) is not None:
-            raise ValueError(f"{path} cannot be set here: {instead}")
-    for path in _credentials(values):
-        raise ValueError(
-            f"{path} is a credential by its name, and everybody who may read the release reads a chart's "
-            "values; put it under authenticator.secrets or databasePassword, or name a Secret"
-        )
+    own = [
+        f"{path} cannot be set here: {instead}"
+        for path, instead in _OWN_VALUES.items()
+        if _at(values, path) is not None
+    ]
+    credentials = [
+        f"{path} is a credential by its name, and everybody who may read the release reads a chart's "
+        "values; put it under authenticator.secrets or databasePassword, or name a Secret"
+        for path in _credentials(values)
+        if not any(f"{path}.".startswith(f"{known}.") for known in _OWN_VALUES)
+    ]
+    refuse_all(((), problem) for problem in (*own, *credentials))
     return values
 
 
@@ -90,16 +105,18 @@ class Authenticator(Model):
     @field_validator("config")
     @classmethod
     def _no_secrets(cls, value: dict[str, JsonObject]) -> dict[str, JsonObject]:
-        for path in _credentials(value):
-            raise ValueError(f"{path} is a credential by its name; put it under authenticator.secrets")
+        problem = "is a credential by its name; put it under authenticator.secrets"
+        refuse_all(((), f"{path} {problem}") for path in _credentials(value))
         return value
 
     @field_validator("config", "secrets")
     @classmethod
     def _sections(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name in value:
-            if not name[:1].isupper():
-                raise ValueError(f"{name} is no class of JupyterHub's, such as GitHubOAuthenticator")
+        refuse_all(
+            ((), f"{name} is no class of JupyterHub's, such as GitHubOAuthenticator; name one")
+            for name in value
+            if not name[:1].isupper()
+        )
         return value
 
     @property

@@ -12,7 +12,9 @@ from typing import Final
 from rayfort import labels
 from rayfort.model import JsonObject
 from rayfort.proxy import kbatch_config as config
-from rayfort.proxy.kbatch_rules import FIXED, Rule, rules
+from rayfort.proxy.kbatch_rule import Rule
+from rayfort.proxy.kbatch_rules import rules
+from rayfort.proxy.kbatch_rules_fixed import FIXED
 from rayfort.proxy.kbatch_spec import KbatchProxyArgs
 
 API_VERSION: Final = "admissionregistration.k8s.io/v1"

@@ -93,6 +93,7 @@ def make_app() -> App:
         raise SystemExit(problem)
     completed.jobs()
     completed.names()
+    completed.logs(_module("kubernetes.watch").Watch)
     main = _module("kbatch_proxy.main")
     if settings["legacy"]:
         fastapi = _module("fastapi")

@@ -1,16 +1,21 @@
 """What kbatch-proxy leaves out: a module that is mounted beside the published image's.
 
-Booleans in jobs, Ray's variables by reference, names that no user chooses, and the template for CronJobs. For
-0.4 it also keeps tokens out of jobs. It runs on every Python that an image of kbatch-proxy has.
+Booleans in jobs, Ray's variables by reference, names that no user chooses, the template for CronJobs, and
+logs that are followed from a job's start. For 0.4 it also keeps tokens out of jobs. It runs on every Python
+that an image of kbatch-proxy has.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
+# For how long somebody who follows a job waits for its start: kbatch's client gives up after 60 seconds.
+START_SECONDS = 45.0
 # Types of fields that kbatch-proxy's reader of jobs does not know, in the spelling of every Kubernetes client
 # that it can read.
 MORE_TYPES = ("bool", "object", "list[int]", "dict[str, str]", "float")
@@ -64,6 +69,48 @@ def templated(merge: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return over
 
 
+def followed(
+    stream: Callable[..., Iterator[str]],
+    refused: type[Exception],
+    pause: Callable[[float], None] = time.sleep,
+) -> Callable[..., Iterator[str]]:
+    """Let somebody follow a job from its start, line by line.
+
+    kbatch-proxy's answer has begun when it asks for the logs. What Kubernetes refuses then, as it does for a
+    Pod that is still starting, would leave an answer that never ends; so it is waited for, and then told.
+
+    Args:
+        stream: the Kubernetes client's, which gives lines without their ends.
+        refused: what it raises.
+        pause: waits between two attempts.
+    """
+
+    def lines(*given: Any, **named: Any) -> Iterator[str]:
+        until, begun = time.monotonic() + START_SECONDS, False
+        while True:
+            try:
+                for line in stream(*given, **named):
+                    begun = True
+                    yield f"{line}\n"
+            except refused as error:
+                starting = getattr(error, "status", None) == 400 and not begun
+                if starting and time.monotonic() < until:
+                    pause(1)
+                    continue
+                yield f"kbatch-proxy: {_said(error)}{'; ask again' if starting else ''}\n"
+            return
+
+    return lines
+
+
+def _said(error: Exception) -> str:
+    """What Kubernetes says of what it refuses."""
+    try:
+        return str(json.loads(getattr(error, "body", ""))["message"])
+    except (ValueError, TypeError, KeyError):
+        return str(getattr(error, "reason", error))
+
+
 class Completed:
     """Modules of kbatch-proxy, with what they leave out."""
 
@@ -110,6 +157,10 @@ class Completed:
 
         self._patch.add_extra_env = add_extra_env
         self._patch.add_unzip_init_container = add_unzip_init_container
+
+    def logs(self, watch: Any) -> None:
+        """Let logs be followed from a job's start; ``watch`` is the Kubernetes client's class."""
+        watch.stream = followed(watch.stream, self._client.ApiException)
 
     def names(self) -> None:
         """Let no user choose the names of Secrets and ConfigMaps, and let every user have a label."""

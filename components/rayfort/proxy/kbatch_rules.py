@@ -1,40 +1,22 @@
-"""What is asked of a user's job, as rows of CEL: a name, what is looked at, and what the user reads.
-
-Everything of Kubernetes' level ``baseline`` is here as well: without Istio's CNI plugin a namespace with
-sidecars can be held to no level. The expressions read the variables of `kbatch_admission.variables`; sidecars
-are injected into Pods and not into Jobs, so that no rule sees them.
-"""
+"""What is asked of a user's job: what no job may be, and what the settings let jobs be."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from rayfort.proxy import kbatch_config as config
 from rayfort.proxy import kbatch_template
+from rayfort.proxy.kbatch_rule import Rule, each, listed
+from rayfort.proxy.kbatch_rules_fixed import FIXED
 from rayfort.proxy.kbatch_spec import KbatchProxyArgs
 
-# Kinds of volumes that lie in the namespace or in the Pod.
-VOLUMES: Final = ("configMap", "downwardAPI", "emptyDir", "persistentVolumeClaim", "secret")
-SIDECAR_USER: Final = 1337  # whose traffic Istio's redirection leaves alone
-_SIDECAR_VOLUMES: Final = ("credential-socket", "workload-certs", "workload-socket")
-_APP_ARMOR: Final = "container.apparmor.security.beta.kubernetes.io/"  # until 1.30, and still read
-_MESH_KEY: Final = "(^|[.])istio[.]io/"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One thing that is asked of an object.
-
-    Attributes:
-        name: what the rule is called here and in the documentation.
-        expression: CEL that is true for an object that is let in.
-        message: what the user reads where it is false.
-    """
-
-    name: str
-    expression: str
-    message: str
+# Domains of keys that Kubernetes, kubectl and kbatch put on jobs, and of those that say no more than a name.
+_DOMAINS: Final = (
+    "app.kubernetes.io",
+    "batch.kubernetes.io",
+    "cronjob.kubernetes.io",
+    "kbatch.jupyter.org",
+    "kubectl.kubernetes.io",
+)
 
 
 def rules(args: KbatchProxyArgs) -> tuple[Rule, ...]:
@@ -42,190 +24,19 @@ def rules(args: KbatchProxyArgs) -> tuple[Rule, ...]:
     return (*FIXED, *_chosen(args))
 
 
-def _each(condition: str) -> str:
-    return f"variables.containers.all(c, {condition})"
-
-
-def _not_set(*fields: str) -> str:
-    return " && ".join(f"!variables.pod.?{field}.orValue(false)" for field in fields)
-
-
-def _secret(field: str) -> str:
-    """That the Secret which a field names is one that the platform made for the user's jobs."""
-    name = f"{field}.orValue('')"
-    return f"({name}.startsWith('{config.JOB_SECRET_PREFIX}') || {name} == '{config.JOB_ENV_SECRET}')"
-
-
-def _listed(names: Iterable[str]) -> str:
-    return json.dumps(sorted(set(names)))
-
-
 def _terms(path: str, keys: str) -> str:
     """That the terms of a node affinity name known labels alone, and no node by its name."""
     return f"{path}.all(t, !has(t.matchFields) && t.?matchExpressions.orValue([]).all(e, e.key in {keys}))"
 
 
-_CONTEXT: Final = "c.?securityContext"
-_POD_CONTEXT: Final = "variables.pod.?securityContext"
-_OWN_SECRETS: Final = (
-    "the Secrets of a job are those that kbatch makes for it; give the value as `env` of the job"
-)
-_USERS: Final = f"{SIDECAR_USER} is the sidecar's own user, past which traffic goes; run as another"
-
-FIXED: Final = (
-    Rule(
-        "host-namespaces",
-        _not_set("hostNetwork", "hostPID", "hostIPC"),
-        "hostNetwork, hostPID and hostIPC share the node with the job; remove them",
-    ),
-    Rule(
-        "process-namespace",
-        _not_set("shareProcessNamespace"),
-        "shareProcessNamespace shows the sidecar's process to the job; remove it",
-    ),
-    Rule(
-        "node-name",
-        "variables.pod.?nodeName.orValue('') == ''",
-        "nodeName goes past the scheduler; remove it, and choose a profile",
-    ),
-    Rule(
-        "service-account",
-        f"variables.pod.?serviceAccountName.orValue('') == '{config.JOB_ACCOUNT}'",
-        f"jobs run as service account {config.JOB_ACCOUNT}; leave serviceAccountName out",
-    ),
-    Rule(
-        "api-token",
-        _not_set("automountServiceAccountToken"),
-        "jobs get no token for the API server; remove automountServiceAccountToken",
-    ),
-    Rule(
-        "volumes",
-        f"variables.volumes.all(v, {' || '.join(f'has(v.{kind})' for kind in VOLUMES)})",
-        f"a volume is none of {', '.join(VOLUMES)}; use one of these",
-    ),
-    Rule(
-        "secret-volumes",
-        f"variables.volumes.all(v, !has(v.secret) || {_secret('v.secret.?secretName')})",
-        _OWN_SECRETS,
-    ),
-    Rule(
-        "secret-variables",
-        _each(
-            "c.?env.orValue([]).all(e, !has(e.valueFrom) || !has(e.valueFrom.secretKeyRef) || "
-            f"{_secret('e.valueFrom.secretKeyRef.?name')})"
-        ),
-        _OWN_SECRETS,
-    ),
-    Rule(
-        "secret-environments",
-        _each(f"c.?envFrom.orValue([]).all(e, !has(e.secretRef) || {_secret('e.secretRef.?name')})"),
-        _OWN_SECRETS,
-    ),
-    Rule(
-        "privileged",
-        _each(f"!{_CONTEXT}.?privileged.orValue(false)"),
-        "a privileged container is root on the node; remove privileged",
-    ),
-    Rule(
-        "privilege-escalation",
-        _each(f"!{_CONTEXT}.?allowPrivilegeEscalation.orValue(false)"),
-        "allowPrivilegeEscalation lets a process become root; remove it",
-    ),
-    Rule(
-        "capabilities",
-        _each(f"{_CONTEXT}.?capabilities.?add.orValue([]).size() == 0"),
-        "jobs get no further capabilities; remove capabilities.add",
-    ),
-    Rule(
-        "proc-mount",
-        _each(f"{_CONTEXT}.?procMount.orValue('Default') == 'Default'"),
-        "procMount shows the node's /proc; remove it",
-    ),
-    Rule(
-        "host-ports",
-        _each("c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0)"),
-        "hostPort opens a port of the node; remove it",
-    ),
-    Rule(
-        "seccomp",
-        f"{_POD_CONTEXT}.?seccompProfile.?type.orValue('') != 'Unconfined' && "
-        + _each(f"{_CONTEXT}.?seccompProfile.?type.orValue('') != 'Unconfined'"),
-        "seccompProfile Unconfined opens every system call; remove it",
-    ),
-    Rule(
-        "app-armor",
-        f"{_POD_CONTEXT}.?appArmorProfile.?type.orValue('') != 'Unconfined' && "
-        + _each(f"{_CONTEXT}.?appArmorProfile.?type.orValue('') != 'Unconfined'")
-        + f" && !variables.annotations.exists(key, key.startsWith('{_APP_ARMOR}'))",
-        "appArmorProfile Unconfined takes AppArmor away; remove it",
-    ),
-    Rule(
-        "se-linux",
-        f"!{_POD_CONTEXT}.?seLinuxOptions.hasValue() && " + _each(f"!{_CONTEXT}.?seLinuxOptions.hasValue()"),
-        "seLinuxOptions are the node's to choose; remove them",
-    ),
-    Rule(
-        "sysctls",
-        f"{_POD_CONTEXT}.?sysctls.orValue([]).size() == 0",
-        "sysctls reach the node's kernel; remove them",
-    ),
-    Rule(
-        "windows",
-        f"!{_POD_CONTEXT}.?windowsOptions.hasValue() && " + _each(f"!{_CONTEXT}.?windowsOptions.hasValue()"),
-        "windowsOptions may run a process on the node itself; remove them",
-    ),
-    Rule(
-        "sidecar-user",
-        f"{_POD_CONTEXT}.?runAsUser.orValue(0) != {SIDECAR_USER} && "
-        f"{_POD_CONTEXT}.?runAsGroup.orValue(0) != {SIDECAR_USER} && "
-        f"!({SIDECAR_USER} in {_POD_CONTEXT}.?supplementalGroups.orValue([])) && "
-        + _each(
-            f"{_CONTEXT}.?runAsUser.orValue(0) != {SIDECAR_USER} && "
-            f"{_CONTEXT}.?runAsGroup.orValue(0) != {SIDECAR_USER}"
-        ),
-        _USERS,
-    ),
-    Rule(
-        "sidecar-containers",
-        _each("!c.name.startsWith('istio-')"),
-        "a container that is called as one of the sidecar's would change it; call it otherwise",
-    ),
-    Rule(
-        "sidecar-volumes",
-        f"variables.volumes.all(v, !v.name.startsWith('istio') && !(v.name in {_listed(_SIDECAR_VOLUMES)}))",
-        "a volume is called as one of the sidecar's; call it otherwise",
-    ),
-    Rule(
-        "mesh-labels",
-        f"!variables.labels.exists(key, key.matches('{_MESH_KEY}'))",
-        "labels of istio.io decide about the sidecar; remove them",
-    ),
-    Rule(
-        "mesh-annotations",
-        f"!variables.annotations.exists(key, key.matches('{_MESH_KEY}'))",
-        "annotations of istio.io decide about the sidecar; remove them",
-    ),
-    Rule(
-        "finalizers",
-        "request.operation != 'CREATE' || object.metadata.?finalizers.orValue([]).size() == 0",
-        "finalizers would keep the job for ever; remove them",
-    ),
-    Rule(
-        "controller",
-        "variables.job.?managedBy.orValue('kubernetes.io/job-controller') == 'kubernetes.io/job-controller'",
-        "jobs are Kubernetes' own to run; remove managedBy",
-    ),
-)
-
-
 def _chosen(args: KbatchProxyArgs) -> tuple[Rule, ...]:
     """The rules that follow from the settings."""
     template = kbatch_template.pod_of(args.job_template)
-    nodes = _listed(kbatch_template.node_keys(args.profiles, args.job_template))
-    taints = _listed(kbatch_template.toleration_keys(args.profiles, args.job_template))
-    priorities = _listed(["", *args.jobs.priority_classes, template.get("priorityClassName", "")])
-    classes = _listed(["", template.get("runtimeClassName", "")])
-    schedulers = _listed(["default-scheduler", template.get("schedulerName", "default-scheduler")])
+    nodes = listed(kbatch_template.node_keys(args.profiles, args.job_template))
+    taints = listed(kbatch_template.toleration_keys(args.profiles, args.job_template))
+    priorities = listed(["", *args.jobs.priority_classes, template.get("priorityClassName", "")])
+    classes = listed(["", template.get("runtimeClassName", "")])
+    schedulers = listed(["default-scheduler", template.get("schedulerName", "default-scheduler")])
     affinity = "variables.pod.?affinity.?nodeAffinity"
     required = f"{affinity}.?requiredDuringSchedulingIgnoredDuringExecution.?nodeSelectorTerms.orValue([])"
     preferred = (
@@ -272,11 +83,43 @@ def _chosen(args: KbatchProxyArgs) -> tuple[Rule, ...]:
             f"finished jobs are kept for at most {args.job_ttl_seconds} seconds; set ttlSecondsAfterFinished",
         ),
         Rule(
+            "pods",
+            " && ".join(
+                f"variables.job.?{field}.orValue(0) <= {args.jobs.max_pods}"
+                for field in ("parallelism", "completions", "backoffLimit")
+            ),
+            f"parallelism, completions and backoffLimit are at most {args.jobs.max_pods}; make them smaller",
+        ),
+        *(
+            Rule(
+                f"foreign-{kind}",
+                _known_keys(args, kind),
+                f"a key of {kind} is of a domain that others than jobs go by; remove it, or have the domain "
+                "listed in kbatch.jobs.metadataDomains",
+            )
+            for kind in ("labels", "annotations")
+        ),
+        Rule(
             "owners",
             f"request.operation != 'CREATE' || object.metadata.?ownerReferences.orValue([]).{owners}",
             "a job belongs to its user; remove ownerReferences",
         ),
     )
+
+
+def _known_keys(args: KbatchProxyArgs, kind: str) -> str:
+    """That labels or annotations of a new job and its Pods are of domains that nothing else goes by.
+
+    Network plugins, device plugins, queues and webhooks take their orders from annotations and labels, all of
+    them with a domain; keys without one are users' own.
+    """
+    domains = listed((*_DOMAINS, *args.jobs.metadata_domains))
+    set_here = config.dynamic_labels(args.namespace) if args.dynamic_users and kind == "labels" else ()
+    keys = listed((*set_here, *kbatch_template.metadata_keys(args.job_template, kind)))
+    known = f"!key.contains('/') || key.split('/')[0] in {domains} || key in {keys}"
+    places = (f"variables.{kind}", f"object.metadata.?{kind}.orValue({{}})")
+    all_known = " && ".join(f"{place}.all(key, {known})" for place in places)
+    return f"request.operation != 'CREATE' || ({all_known})"
 
 
 def _images(args: KbatchProxyArgs) -> tuple[Rule, ...]:
@@ -285,7 +128,7 @@ def _images(args: KbatchProxyArgs) -> tuple[Rule, ...]:
     return (
         Rule(
             "images",
-            _each(" || ".join(_image(each) for each in (*args.jobs.allowed_images, args.jobs.code_image))),
+            each(" || ".join(_image(name) for name in (*args.jobs.allowed_images, args.jobs.code_image))),
             f"the image is none of {', '.join(args.jobs.allowed_images)}; use one of these",
         ),
     )

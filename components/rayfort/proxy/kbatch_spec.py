@@ -24,16 +24,20 @@ from rayfort.model import (
     Seconds,
     SecretInput,
     Written,
+    refuse_all,
     repeated,
 )
 from rayfort.pod_security import PodSecurity
+from rayfort.problems import Key
 from rayfort.proxy import kbatch_config as config
 from rayfort.proxy import kbatch_template
+from rayfort.proxy.jupyterhub_names import Names
 from rayfort.proxy.kbatch_members import (
     KbatchGroup,
     KbatchUser,
     Member,
     legacy_problems,
+    name_problems,
     named,
     one_each,
     ray_problems,
@@ -76,6 +80,9 @@ class JobRules(Model):
         allowed_images: images that jobs may name: places such as ``ghcr.io/my-team/``, repositories with
             every tag, or images with a tag or digest. Any image where it is empty.
         priority_classes: the priority classes that jobs may name.
+        metadata_domains: domains of labels and annotations that jobs and their Pods may have, such as
+            ``kueue.x-k8s.io``; those of the job template are let in as they are, and ``istio.io`` never.
+        max_pods: the most that a job may state as ``parallelism``, ``completions`` and ``backoffLimit``.
         code_image: the image that unpacks a job's code, in which `sh` and `unzip` are.
         egress: where jobs may connect outside; None for nowhere.
         hub_access: whether jobs may call JupyterHub, which they have a token of their user for.
@@ -86,6 +93,8 @@ class JobRules(Model):
 
     allowed_images: tuple[ImagePrefix, ...] = ()
     priority_classes: tuple[DnsName, ...] = ()
+    metadata_domains: tuple[DnsName, ...] = ()
+    max_pods: Replicas = 1000
     code_image: ImageReference = versions.KBATCH_CODE_IMAGE
     egress: JobEgress | None = JobEgress()
     hub_access: bool = False
@@ -106,9 +115,12 @@ class KbatchProxyArgs(Model):
         users: the JupyterHub users who may submit, as names or with the workspace whose Ray they may use;
             each gets a namespace. Others are refused.
         groups: members of JupyterHub's groups who may submit, by group.
+        names_keep_case: whether the hub's authenticator keeps capitals in users' names; JupyterHub's own
+            lower-cases them, as nearly all do.
         dynamic_users: makes namespaces for whoever comes with the right scope, without Ray and sidecars.
             The proxy needs cluster-wide rights for it; admission rules fence them.
-        user_quota: hard limits of each user's namespace.
+        user_quota: hard limits of each user's namespace: ``pods`` are those that have not ended,
+            ``count/pods`` all of them.
         cron_jobs: whether users may make CronJobs.
         jobs: what users' jobs may be.
         profiles: kbatch profiles by name; public to everyone who reaches the proxy.
@@ -132,9 +144,12 @@ class KbatchProxyArgs(Model):
     hub_api_token: SecretInput | None = Field(default=None, repr=False)
     users: tuple[KbatchUser, ...] = ()
     groups: dict[str, KbatchGroup] = {}
+    names_keep_case: bool = False
     dynamic_users: bool = False
     user_quota: Quota = {
         "count/jobs.batch": "50",
+        "count/pods": "1000",
+        "pods": "100",
         "requests.cpu": "16",
         "requests.memory": "64Gi",
     }
@@ -178,26 +193,27 @@ class KbatchProxyArgs(Model):
     @field_validator("job_template")
     @classmethod
     def _template(cls, value: JsonObject) -> JsonObject:
-        for problem in kbatch_template.problems(value):
-            raise ValueError(problem)
+        refuse_all(((), problem) for problem in kbatch_template.problems(value))
         return value
 
     @field_validator("profiles")
     @classmethod
     def _profiles(cls, value: JsonObject) -> JsonObject:
-        for problem in kbatch_template.profile_problems(value):
-            raise ValueError(problem)
+        refuse_all(((), problem) for problem in kbatch_template.profile_problems(value))
         return value
 
     @field_validator("job_env")
     @classmethod
     def _of_all(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        for name in config.JOB_ENVIRONMENT:
-            if name in value:
-                raise ValueError(
-                    f"{name} would be the same for every user; remove it, and name the `workspace` of each "
-                    "user, whose Ray and token the user's jobs then get"
-                )
+        refuse_all(
+            (
+                (name,),
+                "would be the same for every user; remove it, and name the `workspace` of each user, whose "
+                "Ray and token the user's jobs then get",
+            )
+            for name in config.JOB_ENVIRONMENT
+            if name in value
+        )
         return value
 
     @field_validator("image_tag")
@@ -212,8 +228,7 @@ class KbatchProxyArgs(Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "KbatchProxyArgs":
-        for problem in _contradictions(self):
-            raise ValueError(problem)
+        refuse_all(_contradictions(self))
         return self
 
     @property
@@ -231,24 +246,25 @@ class KbatchProxyArgs(Model):
         return named(self.users, self.groups, legacy=self.legacy)
 
 
-def _contradictions(args: KbatchProxyArgs) -> Iterator[str]:
+def _contradictions(args: KbatchProxyArgs) -> Iterator[tuple[Key, str]]:
+    yield from name_problems(args.named(), Names(args.names_keep_case))
     yield from ray_problems(args.named())
     if args.dynamic_users and args.members:
         yield (
-            "dynamicUsers makes namespaces for everybody, and users or groups list some; leave one of "
-            "the two out"
+            ("dynamicUsers",),
+            "makes namespaces for everybody, and users or groups list some; leave one of the two out",
         )
     if not args.legacy:
         return
     version = f"kbatch-proxy {args.image_tag}"
     if args.dynamic_users:
         yield (
-            f"{version} makes namespaces named as their users, kube-system among them; leave dynamicUsers "
-            "out, or use 0.5"
+            ("dynamicUsers",),
+            f"{version} makes namespaces named as their users, kube-system among them; leave it out, or use "
+            "0.5",
         )
     if args.job_env:
-        yield f"{version} writes jobEnv in clear text into every job; leave jobEnv out, or use 0.5"
+        yield ("jobEnv",), f"{version} writes it in clear text into every job; leave it out, or use 0.5"
     if args.cron_jobs:
-        yield f"{version} loses the code of CronJobs; leave cronJobs out, or use 0.5"
-    for problem in legacy_problems(args.members):
-        yield f"{problem} with {version}; use 0.5"
+        yield ("cronJobs",), f"{version} loses the code of CronJobs; leave it out, or use 0.5"
+    yield from legacy_problems(args.members, version)

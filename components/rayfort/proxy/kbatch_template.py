@@ -1,6 +1,7 @@
 """What profiles and the job template say of every job, and what of it no job would be let in with."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from rayfort.model import JsonObject
@@ -34,6 +35,12 @@ def problems(template: JsonObject) -> Iterator[str]:
     for key, why in _NEVER.items():
         if pod.get(key):
             yield f"spec.template.spec.{key} {why}, so that every job would be refused; remove it"
+    for kind in ("labels", "annotations"):
+        for key in metadata_keys(template, kind):
+            if re.search(r"(^|\.)istio\.io/", key):
+                yield (
+                    f"{kind} {key} decides about the sidecar, so that every job would be refused; remove it"
+                )
     account = pod.get("serviceAccountName", config.JOB_ACCOUNT)
     if account != config.JOB_ACCOUNT:
         yield (
@@ -47,10 +54,17 @@ def problems(template: JsonObject) -> Iterator[str]:
 
 def pod_of(template: JsonObject) -> JsonObject:
     """The ``spec`` of the Pods in a job template; empty where it says nothing about them."""
-    found: Any = template
-    for key in _POD:
-        found = found.get(key) if isinstance(found, Mapping) else None
+    found = _at(template, _POD)
     return dict(found) if isinstance(found, Mapping) else {}
+
+
+def metadata_keys(template: JsonObject, kind: str) -> list[str]:
+    """The keys of ``labels`` or ``annotations`` that a job template puts on jobs and their Pods."""
+    found: set[str] = set()
+    for place in (template, _at(template, ("spec", "template"))):
+        keys = _at(place, ("metadata", kind))
+        found |= set(map(str, keys)) if isinstance(keys, Mapping) else set()
+    return sorted(found)
 
 
 def profile_problems(profiles: JsonObject) -> Iterator[str]:
@@ -91,6 +105,12 @@ def toleration_keys(profiles: JsonObject, template: JsonObject) -> list[str]:
         *(pod_of(template).get("tolerations") or ()),
     ]
     return sorted({each["key"] for each in entries if each.get("key")})
+
+
+def _at(value: Any, path: Iterable[str]) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def _snake_case(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

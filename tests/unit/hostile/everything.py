@@ -181,7 +181,7 @@ EVERYTHING: Final[Mapping[str, Any]] = {
         },
     },
     "kbatch": {
-        "users": ["alice", "Bob"],
+        "users": ["alice", "bob.b"],
         "hubApiToken": samples.HUB_TOKEN,
         "userQuota": {"requests.cpu": "4"},
         "profiles": {"small": {"resources": {"limits": {"cpu": "1"}}}},

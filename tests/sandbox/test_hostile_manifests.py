@@ -17,11 +17,12 @@ from hypothesis import given
 
 from infra.program import main
 from sandbox.control_plane import ControlPlane
-from sandbox.kube_api import ApiRefused, KubeApi
+from sandbox.kube_api import ApiRefused, ApiUnreachable, KubeApi
 from tests.ray.nodes import until
 from tests.unit import samples
 from tests.unit.hostile import everything
 from tests.unit.hostile.effort import examples
+from tests.unit.hostile.pod_specs import BAD, GOOD
 from tests.unit.hostile.stacks import stacks
 from tests.unit.recorder import Run, record
 
@@ -29,6 +30,8 @@ pytestmark = pytest.mark.sandbox
 
 NAMESPACE = "hostile"
 ROOT = Path(__file__).parents[2]
+# What it answers with 500 about objects that are wrong.
+ITS_OWN_MISTAKES = ("failed to create typed patch object", "failed to convert new object")
 Manifest = dict[str, Any]
 
 
@@ -63,6 +66,22 @@ class Server:
         except ApiRefused as error:
             pytest.fail(f"{kind} {metadata['name']}: {error}\n{yaml.safe_dump(wanted)}")
         self._taken.add(text)
+
+    def refuses(self, manifest: Manifest) -> bool:
+        """Whether the server refuses it."""
+        try:
+            self._api.apply(
+                f"/api/v1/namespaces/{NAMESPACE}/podtemplates/{manifest['metadata']['name']}",
+                {**manifest, "metadata": {**manifest["metadata"], "namespace": NAMESPACE}},
+                dry_run=True,
+            )
+        except ApiRefused:
+            return True
+        except ApiUnreachable as error:
+            if not str(error).startswith(ITS_OWN_MISTAKES):
+                raise
+            return True
+        return False
 
     def _resource(self, version: str, kind: str) -> tuple[str, bool]:
         if (version, kind) not in self._resources:
@@ -163,3 +182,20 @@ def test_the_longest_names_are_taken(server: Server, tmp_path: Path) -> None:
     workspace["revision"] = values["gateway"]["revision"] = "q" * 56
     for manifest in manifests(run(values, tmp_path)):
         server.check(manifest)
+
+
+def test_the_server_agrees_about_parts_of_a_pod(server: Server, tmp_path: Path) -> None:
+    """What settings let through of `podSpec` is taken, and what they refuse would have been refused."""
+    values = everything.stack()
+    cluster = values["workspaces"][0]["clusters"][0]
+    (group,) = cluster["workerGroups"]
+    cluster["workerGroups"] = [
+        {**group, "name": f"group-{number}", "podSpec": part} for number, part in enumerate(GOOD)
+    ]
+    made = [*manifests(run(values, tmp_path))]
+    for manifest in made:
+        server.check(manifest)
+    pod = next(manifest for manifest in made if manifest["kind"] == "PodTemplate")
+    for key, part in BAD:
+        spec = {**pod["template"]["spec"], **part}
+        assert server.refuses({**pod, "template": {**pod["template"], "spec": spec}}), key

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, field_validator, model_validator
 
-from rayfort import versions
+from rayfort import pod_spec, versions
 from rayfort.metadata import Annotations, Labels
 from rayfort.model import (
     Count,
@@ -161,7 +161,12 @@ class RayNode(Model):
                     f"{name} is the Pod's identity in the mesh, which policies name; set `serviceAccount` of "
                     "the node instead"
                 )
-        return value
+        return pod_spec.check(value)
+
+    @field_validator("affinity")
+    @classmethod
+    def _affinity(cls, value: JsonObject | None) -> JsonObject | None:
+        return pod_spec.check(value, "Affinity") if value else value
 
 
 class HeadNode(RayNode):

@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import pulumi
 from google.protobuf import json_format
 from pydantic import SecretStr
 
 from cli.recorder import SECRET_TYPE, STACK_TYPE, Recording, Registration, record
 from cli.stacks import MASK, StackFile
 from cli.wire import UNKNOWN, Reader, join
-from infra import platform
 from infra.cluster_settings import ExistingClusterSettings
 from infra.problems import Problem, SettingsError
+from infra.program import provision
 from infra.reading import decode, parse
 from infra.settings import Settings
 from infra.weakened import weakened
@@ -115,9 +114,7 @@ def plan(stack: StackFile) -> Plan:
     offline, notes = _without_credentials(settings)
 
     def program() -> None:
-        built = platform.build(offline, Path())
-        for name, value in platform.outputs(built, offline).items():
-            pulumi.export(name, value)
+        provision(offline, Path())
 
     recording = record(program, stack.namespace, stack.name)
     resources = tuple(_resources(recording))

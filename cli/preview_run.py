@@ -6,7 +6,7 @@ a pull request is made from, and nothing is needed beyond the `pulumi` executabl
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ POLICIES: Final = "policies"
 # Of Pulumi.yaml, what an inline program has otherwise: where it lies, and what it runs with.
 _NOT_INLINE: Final = frozenset({"stackConfigDir", "main", "runtime"})
 
-Program = Callable[[], None]
+Program = Callable[[], Awaitable[None] | None]
 OnEvent = Callable[[auto.EngineEvent], None]
 
 
@@ -72,7 +72,7 @@ def target(root: Path, stack: str, pulumi: Path) -> Target:
         settings = path.read_text()
     except OSError:
         raise StackFileError(f"there is no stack {stack!r}: {path.relative_to(root)} is missing") from None
-    return Target(root, stack, settings, pulumi, dict(os.environ), lambda: program.main(root))
+    return Target(root, stack, settings, pulumi, dict(os.environ), lambda: program.run(root))
 
 
 def preview(target: Target, on_event: OnEvent, *, refresh: bool) -> Ended:

@@ -102,9 +102,10 @@ async def _record(program: Callable[[], None], project: str, stack: str) -> Reco
         )
     )
 
-    def with_order() -> None:
+    async def with_order() -> None:
         register_stack_transformation(monitor.made)
         program()
+        await asyncio.sleep(0)  # as `infra.program.run`, and for its reason
 
     await run_in_stack(with_order)
     return await monitor.finish()

@@ -1,6 +1,6 @@
 """The composition root: which components a stack gets, and in which order."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,7 +61,7 @@ def build(settings: Settings, root: Path) -> Platform:
     def on_cluster(*after: pulumi.Resource | None) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(
             providers=[cluster.provider],
-            depends_on=[resource for resource in after if resource],
+            depends_on=_there(*after),
             deleted_with=clusters.goes_with(cluster, settings.cluster),
         )
 
@@ -84,16 +84,17 @@ def build(settings: Settings, root: Path) -> Platform:
         operator = KubeRayOperator(
             "kuberay",
             _operator(settings, root),
-            # Its Pod gets a sidecar, which istiod must be there to inject; its Roles lie in what it watches.
-            on_cluster(mesh, *namespaces.values()),
+            # Its Roles lie in what it watches. Where that is everything, it need not wait for any of them.
+            on_cluster(*_watched(settings, namespaces)),
             sidecars=sidecars(settings.istio, facts),
             cluster_domain=domain,
             istio_cni=facts.istio_cni,
             revision=revision,
             metrics_namespaces=scrapers,
+            before_pods=_there(mesh),  # its Pod gets a sidecar, which istiod must be there to inject
         )
     workspaces = {
-        name: RayWorkspace(name, args, on_cluster(mesh, operator), namespace=namespaces[name])
+        name: RayWorkspace(name, args, on_cluster(), namespace=namespaces[name], before_pods=_there(operator))
         for name, args in specs.items()
     }
     hub = None
@@ -141,6 +142,19 @@ def build(settings: Settings, root: Path) -> Platform:
         after = on_cluster(mesh, operator, kbatch, hub, gateway, *namespaces.values())
         observability = MeshObservability("observability", seen, after)
     return Platform(cluster, mesh, operator, workspaces, kbatch, hub, gateway, observability)
+
+
+def _there(*resources: pulumi.Resource | None) -> list[pulumi.Resource]:
+    return [resource for resource in resources if resource]
+
+
+def _watched(
+    settings: Settings, namespaces: Mapping[str, WorkspaceNamespace]
+) -> Iterator[WorkspaceNamespace]:
+    """The namespaces in which the operator's chart makes Roles."""
+    operator = settings.operator
+    by_values = "watchNamespace" in operator.values  # laid over the setting
+    return (each for each in namespaces.values() if by_values or each.namespace in operator.watch_namespaces)
 
 
 def outputs(platform: Platform, settings: Settings) -> dict[str, Any]:

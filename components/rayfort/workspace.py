@@ -1,6 +1,6 @@
 """One team's fenced namespace with its Ray clusters."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Final
 
 import pulumi
@@ -339,7 +339,8 @@ class RayWorkspace(Component):
 
     Children are named ``<workspace>.<object>``: no Kubernetes name holds a dot, so that no two workspaces
     give a child the same name. A `WorkspaceNamespace` that was made before is taken; otherwise the workspace
-    makes its own.
+    makes its own. ``before_pods`` is what must be there before its first Pod, such as the operator; unlike
+    ``depends_on``, nothing else of the workspace waits for it.
 
     Attributes:
         namespace: the namespace's name.
@@ -356,6 +357,7 @@ class RayWorkspace(Component):
         opts: pulumi.ResourceOptions | None = None,
         *,
         namespace: WorkspaceNamespace | None = None,
+        before_pods: Sequence[pulumi.Resource] = (),
     ) -> None:
         spec = args.spec
         super().__init__(name, {"namespace": spec.namespace_name, "mtls": spec.mtls.value}, opts)
@@ -388,7 +390,8 @@ class RayWorkspace(Component):
                     worker_service_account=self._account(name, cluster, NodeRole.WORKER),
                     mesh_revision=args.revision,
                 ),
-                opts=self.child(depends_on=fenced),
+                opts=self.child(depends_on=self._inside),
+                before_pods=[*fenced, *before_pods],
             )
             for cluster in spec.clusters
         }

@@ -128,7 +128,7 @@ def gateway_spec(**settings: Any) -> GatewaySpec:
 def kbatch_args(**settings: Any) -> KbatchProxyArgs:
     return KbatchProxyArgs(
         **{
-            "users": ("alice", "Bob"),
+            "users": ("alice", "bob.b"),
             "hub_api_token": HUB_TOKEN,
             "job_env": {"DASK_GATEWAY__AUTH__TYPE": "jupyterhub", "DASK_PASSWORD": JOB_VALUE},
             **settings,

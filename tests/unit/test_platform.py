@@ -197,10 +197,27 @@ def test_definitions_and_mesh_precede_the_operator(stack: Run) -> None:
     assert stack.one("Namespace", "kuberay-system").urn in before
 
 
-def test_namespaces_of_workspaces_precede_the_operator(stack: Run) -> None:
+def test_namespaces_precede_the_operator_where_it_watches_them(stack: Run) -> None:
     """An operator that watches certain namespaces gets Roles in them: Helm fails where one is missing."""
     operator = next(item for item in stack.all(RELEASE) if item.inputs["name"] == "kuberay-operator")
-    assert stack.one(NAMESPACE_OBJECT, "team-a").urn in stack.before(operator)
+    watched = "team-a" in operator.inputs["values"].get("watchNamespace", [])
+    assert (stack.one(NAMESPACE_OBJECT, "team-a").urn in stack.before(operator)) == watched
+
+
+def test_of_a_workspace_only_what_starts_pods_waits_for_the_operator(stack: Run) -> None:
+    """All else would wait for a chart that it does not need, and each edge costs Pulumi time."""
+    operator = next(item for item in stack.all(RELEASE) if item.inputs["name"] == "kuberay-operator")
+    cluster = next(iter(stack.all("kubernetes:ray.io/v1:RayCluster")))
+    fences = [
+        item
+        for kind in ("NetworkPolicy", "AuthorizationPolicy", "Sidecar", "PeerAuthentication")
+        for item in stack.all(kind)
+        if item.namespace == cluster.namespace
+    ]
+    assert {operator.urn, *(item.urn for item in fences)} <= stack.before(cluster)
+    assert len(fences) > 5
+    for item in fences:
+        assert operator.urn not in stack.before(item)
 
 
 def test_mesh_policies_precede_the_operator(stack: Run) -> None:

@@ -11,31 +11,20 @@ ROOT = Path(__file__).resolve().parents[2]
 # The host runs the directory that `main:` names, with that directory first on the path.
 HOST = """
 import runpy, sys
-import pulumi
+program, root = sys.argv[1:]
+sys.path.insert(0, root)
+from cli.recorder import record
+sys.path[0] = program
 
-class Mocks(pulumi.runtime.Mocks):
-    def new_resource(self, args):
-        sys.stdout.write(f"registered {args.typ}\\n")
-        return f"{args.name}-id", args.inputs
-    def call(self, args):
-        return {}
-
-program = sys.argv[1]
-pulumi.runtime.set_mocks(Mocks(), project="rayfort", stack="test", preview=True)
-sys.path.insert(0, program)
-
-@pulumi.runtime.test
-def run():
-    runpy.run_path(program, run_name="__main__")
-
-run()
+for made in record(lambda: runpy.run_path(program, run_name="__main__"), "rayfort", "test").registrations:
+    sys.stdout.write(f"registered {made.request.type}\\n")
 """
 
 
 def start(config: dict[str, str]) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
-        [sys.executable, "-P", "-c", HOST, str(ROOT / "infra")],
+        [sys.executable, "-P", "-c", HOST, str(ROOT / "infra"), str(ROOT)],
         cwd=ROOT / "infra",
         env={**environment, "PULUMI_CONFIG": json.dumps(config)},
         capture_output=True,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
+import pulumi
 from pydantic import create_model
 
 import rayfort
@@ -72,16 +73,16 @@ def hosted(name: str) -> Hosted:
     return Hosted(component, arguments(name), _facts(component))
 
 
-def _is_component(annotation: Any) -> bool:
-    return any(isinstance(part, type) and issubclass(part, Component) for part in get_args(annotation))
+def _is_resource(annotation: Any) -> bool:
+    return any(isinstance(part, type) and issubclass(part, pulumi.Resource) for part in get_args(annotation))
 
 
 def _facts(component: type[Component]) -> type[Model]:
-    """A component's keyword arguments; one that is another component cannot come from another process."""
+    """A component's keyword arguments; another resource cannot come from another process."""
     parameters = inspect.signature(component).parameters.values()
     taken: dict[str, Any] = {
         parameter.name: (records.modelled(parameter.annotation), parameter.default)
         for parameter in parameters
-        if parameter.kind is parameter.KEYWORD_ONLY and not _is_component(parameter.annotation)
+        if parameter.kind is parameter.KEYWORD_ONLY and not _is_resource(parameter.annotation)
     }
     return create_model(f"{component.__name__}Facts", __base__=Model, **taken)

@@ -1,5 +1,7 @@
 """A Ray cluster with its token, its headless Service and its netrc mount."""
 
+from collections.abc import Sequence
+
 import pulumi
 import pulumi_kubernetes as k8s
 from pydantic import field_validator
@@ -55,6 +57,9 @@ class RayClusterArgs(Model):
 class RayCluster(Component):
     """A KubeRay RayCluster that asks for a token and passes a STRICT mesh.
 
+    ``before_pods`` is what must be there before its first Pod; unlike ``depends_on``, its Service and its
+    token do not wait for it.
+
     Attributes:
         head_service: the name of the head's Service.
         address: ``ray://`` address inside the cluster.
@@ -72,7 +77,14 @@ class RayCluster(Component):
     token_secret: pulumi.Output[str]
     token: pulumi.Output[str] | None
 
-    def __init__(self, name: str, args: RayClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        args: RayClusterArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        before_pods: Sequence[pulumi.Resource] = (),
+    ) -> None:
         spec = args.spec
         source = spec.auth.source_for(args.operator_version)
         super().__init__(
@@ -129,7 +141,7 @@ class RayCluster(Component):
             spec=manifest.ray_cluster_spec(spec, around),
             opts=self.child(
                 # Istio reads an inbound port's protocol from the oldest Service that has it: ours first.
-                depends_on=[service, *([token] if token else [])],
+                depends_on=[service, *([token] if token else []), *before_pods],
                 ignore_changes=_autoscaled(spec),
                 custom_timeouts=timeouts(spec.wait_seconds),
             ),

@@ -160,6 +160,8 @@ class KubeRayOperator(Component):
     Beside its arguments it takes facts: ``sidecars``, how Ray's Pods get theirs, ``cluster_domain``, the DNS
     zone of Services, ``istio_cni``, whether nodes take Istio's CNI plugin, ``revision``, the mesh's own, and
     ``metrics_namespaces``, which scrape its metrics. Nobody else calls it, and nobody else gets through.
+    ``before_pods`` is what must be there before its Pod, such as the mesh; unlike ``depends_on``, the
+    definitions do not wait for it.
 
     Attributes:
         version: the operator's version.
@@ -182,6 +184,7 @@ class KubeRayOperator(Component):
         istio_cni: bool = False,
         revision: str | None = None,
         metrics_namespaces: Sequence[str] = (),
+        before_pods: Sequence[pulumi.Resource] = (),
     ) -> None:
         super().__init__(name, {"version": args.version, "namespace": args.namespace}, opts)
         self.version = args.version
@@ -193,7 +196,7 @@ class KubeRayOperator(Component):
             namespace_labels = {**discovered, **pod_security.namespace_labels(level)}
             metadata = meta(args.namespace, extra_labels=namespace_labels)
             before.append(k8s.core.v1.Namespace(name, metadata=metadata, opts=self.child()))
-        self._fence(name, args, metrics_namespaces, before)
+        fenced = self._fence(name, args, metrics_namespaces, before, before_pods)
         definitions: pulumi.Resource
         if args.crd_chart:
             definitions = release(
@@ -222,7 +225,7 @@ class KubeRayOperator(Component):
             namespace=args.namespace,
             values=chart_values(args, sidecars, cluster_domain, revision),
             timeout_seconds=args.timeout_seconds,
-            depends_on=[*before, definitions],
+            depends_on=[*before, *fenced, definitions, *before_pods],
             skip_crds=True,
         )
         self.ready = operator.status.apply(lambda _: True)
@@ -234,16 +237,18 @@ class KubeRayOperator(Component):
         args: KubeRayOperatorArgs,
         scrapers: Sequence[str],
         before: Sequence[pulumi.Resource],
-    ) -> None:
+        mesh: Sequence[pulumi.Resource],
+    ) -> list[pulumi.Resource]:
         """Close the operator's Pod to everybody but who scrapes its metrics."""
         prefix, pod = f"{name}-", pod_labels(args)
         open_ports = [METRICS_PORT, network.SIDECAR_METRICS_PORT]
         policy = network.access_spec(pod, scrapers, open_ports)
-        fence.network_policies(self, prefix, args.namespace, [(RELEASE, policy)], before)
+        fenced = fence.network_policies(self, prefix, args.namespace, [(RELEASE, policy)], before)
         if args.in_mesh:
             access = authorization.access_spec(pod, scrapers, [METRICS_PORT])
             kind = (mtls.SECURITY_API, "AuthorizationPolicy", RELEASE, access)
-            fence.mesh_objects(self, prefix, args.namespace, [kind], before)
+            fenced += fence.mesh_objects(self, prefix, args.namespace, [kind], [*before, *mesh])
+        return fenced
 
 
 def _retain(args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult:

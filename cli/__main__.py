@@ -1,13 +1,11 @@
 """Rayfort's command line: which commands there are, and what a failure of any of them looks like."""
 
-import errno
 import signal
 import sys
-from typing import Final
 
 import typer
 
-from cli import exits
+from cli import disk, exits
 from cli.bench import app as bench
 from cli.commands import checkout, sandbox, stacks
 from cli.commands.common import Interrupted
@@ -27,15 +25,6 @@ for commands in (sandbox, stacks, checkout):
 for name, group in (("bench", bench), ("review", review), ("docs", documents)):
     app.add_typer(group, name=name)
 
-# What a user can do where a file cannot be written, by the error's number.
-_DISK: Final = {
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some space",
-    errno.EFBIG: "allow larger files (ulimit -f)",
-    errno.EROFS: "make the disk writable",
-    errno.EACCES: "run it as the one whose files these are",
-}
-
 
 def main() -> None:
     """Run the command line; every expected failure is one message without a traceback."""
@@ -52,9 +41,10 @@ def main() -> None:
         print(f"rayfort: {error}", file=sys.stderr)
         sys.exit(exits.FAILED)
     except OSError as error:
-        if error.errno not in _DISK:
+        said = disk.told(error)
+        if said is None:
             raise
-        print(f"rayfort: {error}; {_DISK[error.errno]}, then run the command again", file=sys.stderr)
+        print(f"rayfort: {said}", file=sys.stderr)
         sys.exit(exits.FAILED)
     except (Interrupted, KeyboardInterrupt):
         print("rayfort: interrupted; run the command again to go on", file=sys.stderr)

@@ -11,7 +11,14 @@ _GO_ON: Final = (
     "What was done is kept. Once the cause is mended, run the same command again: it goes on from there."
 )
 _CODE: Final = re.compile(r"^\s*code: (-?\d+)$", re.MULTILINE)
+_STDERR: Final = re.compile(r"^\s*stderr: (.*)\Z", re.MULTILINE | re.DOTALL)
+_DRAFT: Final = re.compile(r"\.[0-9a-f]{16}\.tmp\b")  # what the engine writes before a file's name is its own
 _UNTOUCHED: Final = "nothing was touched"
+# Said of each resource whose step the engine could not note, with a name that is chance.
+_UNSAVED: Final = re.compile(
+    r"(?:pre|post)-step event returned an error: failed to save snapshot: .*?"
+    r": (?:open|write) (?P<file>\S.*?)(?:\.[0-9a-f]{16}\.tmp)?: (?P<why>[^:\n]+)$"
+)
 
 
 def message(verb: str, reasons: Iterable[str], *, otherwise: str, violated: bool = False) -> str:
@@ -38,7 +45,9 @@ def without_reason(said: str) -> str:
     """
     code = _CODE.search(said)
     if code is None or int(code[1]) >= 0:
-        return said.strip()
+        errors = _STDERR.search(said)
+        alone = errors[1].strip() if errors else ""
+        return _DRAFT.sub("", alone).removeprefix("error: ") or said.strip()
     why = "Somebody stopped it, or the machine was short of memory."
     return f"Pulumi's engine was ended by signal {-int(code[1])}. {why}"
 
@@ -48,6 +57,7 @@ def _joined(reasons: Iterable[str]) -> Iterator[str]:
     about: dict[str, list[str]] = {}
     for reason in reasons:
         name, colon, text = reason.partition(": ")
+        text = _UNSAVED.sub(r"the state cannot be written: \g<file>: \g<why>", text)
         named = bool(colon) and " " not in name
         about.setdefault(text if named else reason, []).extend([name] if named else [])
     for text, names in about.items():

@@ -258,6 +258,7 @@ class Cluster:
                     status=0,
                     other=0,
                     backoff_factor=0.2,
+                    respect_retry_after_header=False,  # a busy server is asked again by `request`
                     # Sent twice, a POST would find the object that it made.
                     allowed_methods=("GET", "PUT", "PATCH", "DELETE"),
                 ),

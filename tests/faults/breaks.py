@@ -94,7 +94,10 @@ def kill_command() -> Break:
 
 def kill_daemon(*names: str) -> Break:
     """Kill processes of the control plane."""
+    return _kill(" and ".join(names), *names)
 
+
+def _kill(what: str, *names: str) -> Break:
     def act(world: World) -> None:
         for name in names:
             record = world.table.running(name)
@@ -102,17 +105,17 @@ def kill_daemon(*names: str) -> Break:
             os.kill(record.pid, signal.SIGKILL)
             world.table.wait_gone(name, 10)
 
-    return Break(f"kill -9 {' and '.join(names)}", lambda s, m: Plan(m, act=lambda: act(s.world)))
+    return Break(f"kill -9 {what}", lambda s, m: Plan(m, act=lambda: act(s.world)))
 
 
 def kill_workload(name: str) -> Break:
     """Kill the operator or istiod; what stands in for its Deployment starts it again."""
-    return kill_daemon(program(name))
+    return _kill(name, program(name))
 
 
 def end_workload(name: str) -> Break:
     """Kill the operator or istiod for good: nobody starts it again before the next `up`."""
-    return kill_daemon(name, program(name))
+    return _kill(f"{name} for good", name, program(name))
 
 
 def freeze(name: str) -> Break:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import sandbox.environment
-import sandbox.stack
 from cli import __main__ as command_line
 from cli.commands import sandbox as commands
 from cli.messages import progress
+from infra import program
 from sandbox.environment import Environment
 from sandbox.stack import SandboxStack
 from tests.faults import small
@@ -58,7 +58,7 @@ def run(order: dict[str, Any], arguments: list[str]) -> None:
     """Run one command; ends the process."""
     overrides = order["overrides"]
     if order["program"] == "small":
-        sandbox.stack.program = small  # type: ignore[assignment]
+        program.main = small.main
         sandbox.environment.SandboxStack = WithoutPolicies  # type: ignore[misc]
     elif order["program"] == "base":
         sandbox.environment.SandboxStack = WithoutWorkspaces  # type: ignore[misc]

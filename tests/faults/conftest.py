@@ -21,12 +21,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--faults",
         choices=("short", "all"),
-        default="all",
-        help="Which faults: all, in the order of the seed, or the short form of the continuous integration.",
+        help="Which faults: all, in the order of the seed, or one of each command. By default all where "
+        "tests are named, and the short form in a plain run of everything.",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--faults", None) is None:  # a worker of xdist is told what was chosen here
+        plain = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+        config.option.faults = "short" if plain else "all"
     say_past(config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled)
 
 
@@ -34,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "fault" not in metafunc.fixturenames:
         return
     seed = _seed(metafunc.config)
-    rows = chosen(seed, everything=metafunc.config.getoption("--faults") == "all")
+    rows = chosen(seed, everything=_everything(metafunc.config))
     metafunc.parametrize("fault", rows, ids=[f"{ROWS.index(row):03d}-{row.name}" for row in rows])
 
 
@@ -44,6 +47,16 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def _seed(config: pytest.Config) -> int:
     return int(os.environ.get(SEED, FIXED_SEED))
+
+
+def _everything(config: pytest.Config) -> bool:
+    return config.getoption("--faults") == "all"
+
+
+@pytest.fixture(scope="session")
+def everything(request: pytest.FixtureRequest) -> bool:
+    """Whether it is not the short form."""
+    return _everything(request.config)
 
 
 @pytest.fixture(scope="session")

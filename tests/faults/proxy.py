@@ -30,21 +30,35 @@ _PATIENCE = 120.0
 
 
 @dataclass(frozen=True)
+class Request:
+    """A kind of request.
+
+    Attributes:
+        words: what it is about.
+        pattern: of `METHOD path?query`.
+    """
+
+    words: str
+    pattern: str
+
+
+@dataclass(frozen=True)
 class Moment:
     """A request that has something happen.
 
     Attributes:
-        request: a pattern for `METHOD path?query`.
+        request: its kind.
         number: which of the matching ones, from 1.
         after: whether the API server has done what it was asked before anything happens.
     """
 
-    request: str
+    request: Request
     number: int = 1
     after: bool = False
 
     def __str__(self) -> str:
-        return f"{'after' if self.after else 'before'} request {self.number} like {self.request}"
+        number = f", number {self.number}" if self.number > 1 else ""
+        return f"{'after' if self.after else 'before'} {self.request.words}{number}"
 
 
 @dataclass
@@ -58,6 +72,9 @@ class Plan:
         status: the answer instead of the API server's; 0 for its own.
         delay: seconds before the request goes on.
         times: to how many requests from that moment on that match it this applies.
+        seen: how many matched.
+        request: the one that had it happen.
+        failed: what went wrong with it.
     """
 
     moment: Moment
@@ -67,28 +84,33 @@ class Plan:
     delay: float = 0.0
     times: int = 1
     seen: int = 0
-    hit: threading.Event = field(default_factory=threading.Event)
+    request: str = ""
     failed: list[BaseException] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def applies(self, request: str) -> bool:
         """Whether the moment is there with this request."""
-        if not re.search(self.moment.request, request):
+        if not re.search(self.moment.request.pattern, request):
             return False
         with self._lock:
             self.seen += 1
             return self.moment.number <= self.seen < self.moment.number + self.times
 
-    def happen(self) -> None:
+    def happen(self, request: str) -> None:
         """Do it; only the first request has anything done."""
         with self._lock:
-            if self.hit.is_set():
+            if self.request:
                 return
+            self.request = request.partition("?")[0]
             try:
                 self.act()
             except BaseException as error:
                 self.failed.append(error)
-            self.hit.set()
+
+    def finish(self) -> None:
+        """Wait until what is being done is done."""
+        with self._lock:
+            pass
 
 
 class Proxy:
@@ -203,9 +225,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._forward(body)
             return
         if plan.moment.after:
-            self._forward(body, before_answer=plan.happen, answered=not plan.drop)
+            self._forward(body, before_answer=lambda: plan.happen(request), answered=not plan.drop)
         else:
-            plan.happen()
+            plan.happen(request)
             time.sleep(plan.delay)
             if plan.status:
                 self._refuse(plan.status)

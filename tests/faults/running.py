@@ -9,13 +9,13 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 # A command begins with everything imported: the suite starts hundreds.
-os.environ.setdefault("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'components'}")
 _FORK = multiprocessing.get_context("forkserver")
 _FORK.set_forkserver_preload(["tests.faults.command", "pulumi_random", "pydantic", "grpc"])
 GONE_SECONDS = 30.0
@@ -41,6 +41,7 @@ class Command:
         file_limit: int | None = None,
     ) -> None:
         self.log = log
+        _ready_to_fork()
         self._process: ForkServerProcess = _FORK.Process(
             target=_run, args=(dict(order), arguments, dict(environment), str(log), file_limit)
         )
@@ -98,6 +99,18 @@ class Command:
         while (found := self.members()) and time.monotonic() < deadline:
             time.sleep(0.1)
         return [f"{pid} {command_line(pid)}" for pid in found]
+
+
+def _ready_to_fork() -> None:
+    """Start what commands are forked from, where it does not run; it imports from this checkout."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'components'}"
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONPATH"]
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
 
 
 def with_nobody(act: Callable[[], None]) -> None:

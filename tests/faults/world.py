@@ -70,6 +70,7 @@ class World:
     """
 
     def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.state = directory / "sandbox"
         self.table = ProcessTable(self.state)

@@ -277,7 +277,7 @@ def serve(api: FakeApi) -> Iterator[FakeApi]:
             data = json.dumps(answer).encode()
             self.send_response(code)
             self.send_header("Content-Type", "application/json")
-            if code == 429:
+            if code in (429, 503):
                 self.send_header("Retry-After", "0")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

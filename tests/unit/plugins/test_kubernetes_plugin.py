@@ -766,11 +766,24 @@ def test_refused_credentials_are_an_unreachable_cluster(kube: Client, api: FakeA
         kube.create(CONFIG_MAP, config_map())
 
 
-def test_a_busy_server_is_asked_again(kube: Client, api: FakeApi) -> None:
-    refusals = iter([(429, "TooManyRequests", "slow down")] * 2)
-    api.refuse = lambda method, *_: next(refusals, None) if method == "POST" else None
-    kube.create(CONFIG_MAP, config_map())
-    assert len([1 for method, _ in api.writes() if method == "POST"]) == 3
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_busy_server_is_asked_again(kube: Client, api: FakeApi, method: str, status: int) -> None:
+    refusals = iter([(status, "Busy", "slow down")] * 2)
+    asked = []
+
+    def refuse(verb: str, path: str, *_: Any) -> tuple[int, str, str] | None:
+        if verb != method or not path.endswith("/configmaps" if verb == "POST" else "/configmaps/cm"):
+            return None
+        asked.append(path)
+        return next(refusals, None)
+
+    api.refuse = refuse
+    made = kube.create(CONFIG_MAP, config_map())
+    if method == "GET":
+        asked.clear()
+        kube.read(CONFIG_MAP, made[0], made[1], config_map())
+    assert len(asked) == 3
 
 
 def test_taking_over_joins_the_creator_s_share_with_ours() -> None:

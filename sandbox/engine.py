@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +27,8 @@ DOWNLOAD_SECONDS: Final = 600
 # does not change its mind from one command to the next.
 RETRY_AFTER_SECONDS: Final = 24 * 3600
 PLUGINS_VARIABLE: Final = "RAYFORT_PLUGINS"
+# What Pulumi's engine, its plugins and its SDK read; the user's own are for the user's own stacks.
+_PULUMIS: Final = "PULUMI_"
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def prepare(
         write_private(passphrase, secrets.token_urlsafe(32))
     environment = {
         **direct(
-            {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}, api_server
+            {name: value for name, value in os.environ.items() if not name.startswith(_PULUMIS)}, api_server
         ),
         "PULUMI_HOME": str(cache_dir() / "pulumi"),
         "PULUMI_BACKEND_URL": f"file://{home / 'backend'}",
@@ -88,6 +91,21 @@ def prepare(
     if not shutil.which(ANALYZER, path=environment.get("PATH")):
         _append(environment, install_analyzer(home / "analyzers", Path(sys.executable)))
     return Engine(home, environment, stand_ins)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Without the user's variables for Pulumi in this process, for as long as the engine is called.
+
+    The Automation API lays the variables that it is told over those of this process, so whatever it is not
+    told shines through: a passphrase, which the engine prefers to the file with the sandbox's, or a login.
+    The program runs in this process as well, and the SDK reads settings from PULUMI_CONFIG.
+    """
+    theirs = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(_PULUMIS)}
+    try:
+        yield
+    finally:
+        os.environ.update(theirs)
 
 
 def _append(environment: dict[str, str], directory: Path) -> None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rayfort import versions
+from rayfort.model import merge
 
 from infra.reading import parse
-from sandbox import engine, image_source, jupyterhub_chart, needs, node_kind, ray_status
+from sandbox import engine, image_source, needs, node_kind, platform_charts, ray_status
+from sandbox.changes import Changes
 from sandbox.cluster_network import CLUSTER_DOMAIN, SERVICE_CIDR
 from sandbox.control_plane import ControlPlane, ProcessStatus
 from sandbox.endpoints import Endpoints
@@ -23,12 +24,11 @@ from sandbox.node.config import NODE_NAME
 from sandbox.node.enclosure import Enclosure
 from sandbox.node.real import Cluster, NodeFiles, RealNode
 from sandbox.node_kind import NodeKind
-from sandbox.operator_chart import write_chart, write_definitions_chart
 from sandbox.platform_images import images_of
 from sandbox.processes import SandboxError
 from sandbox.progress import Progress
 from sandbox.ray_status import RayClusterStatus
-from sandbox.stack import Changes, SandboxStack, values
+from sandbox.stack import SandboxStack, values, written
 from sandbox.toolchain import Toolchain
 from sandbox.tools.catalog import CATALOG, KUBERNETES
 
@@ -66,6 +66,7 @@ class Environment:
         progress: where long work is shown.
         state: the sandbox's directory; by default ``.rayfort/sandbox`` of the checkout.
         overrides: laid over the stack file's values; for tests.
+        toolchain: where its programs come from, by default the versions that are pinned; for tests.
     """
 
     def __init__(
@@ -75,12 +76,13 @@ class Environment:
         *,
         state: Path | None = None,
         overrides: Mapping[str, Any] | None = None,
+        toolchain: Toolchain | None = None,
     ) -> None:
         self.root = root
         self.state = state or root / STATE_DIRECTORY
         self.progress = progress
         self._overrides = overrides
-        self._toolchain = Toolchain(progress=progress)
+        self._toolchain = toolchain or Toolchain(progress=progress)
         self._images = image_source.read(self.state) or ImageSource.LOCAL
 
     def up(self, nodes: NodeKind | None = None, images: ImageSource | None = None) -> Report:
@@ -91,8 +93,10 @@ class Environment:
             images: where the platform's images come from; by default as in the sandbox, or made here.
 
         Raises:
+            SettingsError: with every mistake in the stack file, before anything is touched.
             ToolchainError, SandboxError, StackError: with what failed and what to do; `up` can be run again.
         """
+        self._check_settings()
         running = node_kind.read(self.state) is NodeKind.REAL  # and takes its room already
         choice = node_kind.choose(self.state, nodes, lambda: why_not_real(self.state, room=not running))
         self._images = image_source.choose(self.state, images, choice.kind)
@@ -112,7 +116,12 @@ class Environment:
             )
 
     def preview(self, *, on_output: Callable[[str], None] | None = None, diff: bool = False) -> Changes:
-        """What `up` would change, against the live cluster."""
+        """What `up` would change, against the live cluster.
+
+        Raises:
+            SettingsError, ToolchainError, SandboxError, StackError: as `up` does.
+        """
+        self._check_settings()
         with self._ready() as (stack, _):
             return self._pulumi("Preview", lambda note: stack.preview(note, on_output=on_output, diff=diff))
 
@@ -170,6 +179,10 @@ class Environment:
     def nodes(self) -> NodeKind:
         """The kind of nodes that the sandbox has, or would have."""
         return node_kind.read(self.state) or NodeKind.SIMULATED
+
+    def _check_settings(self) -> None:
+        """Tell mistakes in the stack file here and once; the engine would begin, and tell each twice."""
+        parse(merge(written(self.root, self.state), self._overrides or {}))
 
     @contextmanager
     def _ready(self) -> Iterator[tuple[SandboxStack, tuple[str, ...]]]:
@@ -237,16 +250,10 @@ class Environment:
 
     def _write_charts(self, assets: Mapping[str, Path]) -> None:
         """The charts that the stack file names, where no chart repository can be reached."""
-        charts = self.state / "charts"
-        for name in ("base", "istiod", "cni", "gateway"):
-            if not (charts / name).exists():
-                shutil.copytree(assets[f"istio-{name}-chart"], charts / name)
         operator = self._toolchain.find("ray-operator")
         if operator is None:
             raise SandboxError("The KubeRay operator vanished from the tool cache. Run the command again.")
-        write_chart(assets["kuberay-crds"], assets["kuberay-rbac"], operator.version, charts)
-        write_definitions_chart(assets["kuberay-crds"], operator.version, charts)
-        jupyterhub_chart.write_chart(versions.JUPYTERHUB_CHART, charts)
+        platform_charts.write(assets, operator.version, self.state / "charts")
 
     def _pulumi(self, title: str, call: Callable[[Callable[[str], None]], Changes]) -> Changes:
         with self.progress.step(title) as step:

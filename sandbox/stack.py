@@ -4,22 +4,23 @@ import secrets
 import subprocess
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import pulumi.automation as auto
 import yaml
-from pulumi.automation.events import PolicyEvent
 from rayfort.model import merge
 
 from infra import program
 from sandbox import failures, interrupted
+from sandbox.changes import Changes, Note, follow
 from sandbox.endpoints import Endpoints, LocalEndpoints
-from sandbox.engine import Engine
+from sandbox.engine import Engine, alone
+from sandbox.errors import StackError
 from sandbox.image_source import ImageSource
 from sandbox.node.config import CNI_BINARIES
 from sandbox.processes import write_private
+from sandbox.shown import WithoutErrors
 
 PROJECT: Final = "rayfort"
 STACK: Final = "sandbox"
@@ -28,42 +29,8 @@ STATE_PREFIX: Final = ".rayfort/sandbox/"
 
 _UPSERT: Final = "PULUMI_K8S_UPSERT_EXISTING_OBJECTS"
 
-Note = Callable[[str], None]
-
 # The Automation API warns of an engine that ended in the middle of a word; that it ended is said anyway.
 warnings.filterwarnings("ignore", "Error in event stream", UserWarning)
-
-
-class StackError(RuntimeError):
-    """Pulumi failed; the message holds what it said went wrong."""
-
-
-@dataclass
-class Changes:
-    """What an operation did, counted by kind (create, update, replace, delete, same).
-
-    Attributes:
-        counts: how many resources by kind of change.
-        errors, warnings: what Pulumi and its plugins said.
-        violations: what the policy pack has against the stack, each with the rule's name.
-    """
-
-    counts: dict[str, int] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    violations: list[str] = field(default_factory=list)
-
-    @property
-    def summary(self) -> str:
-        """The counts in words, such as ``12 created, 3 unchanged``."""
-        words = {"create": "created", "update": "updated", "delete": "deleted", "same": "unchanged"}
-        parts = [f"{count} {words.get(kind, kind)}" for kind, count in self.counts.items() if count]
-        return ", ".join(parts) or "nothing to do"
-
-    @property
-    def any(self) -> bool:
-        """Whether anything was, or would be, changed."""
-        return any(count for kind, count in self.counts.items() if kind not in {"same", "read"})
 
 
 class SandboxStack:
@@ -113,7 +80,7 @@ class SandboxStack:
         Raises:
             StackError: with what Pulumi reported.
         """
-        show = on_output or _drop
+        show = WithoutErrors(on_output) if on_output else _drop
         return self._run(
             "preview",
             lambda stack, events: stack.preview(
@@ -143,7 +110,8 @@ class SandboxStack:
 
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs without the secret ones."""
-        return {name: value.value for name, value in self._stack().outputs().items() if not value.secret}
+        with alone():
+            return {name: value.value for name, value in self._stack().outputs().items() if not value.secret}
 
     @property
     def exists(self) -> bool:
@@ -159,11 +127,12 @@ class SandboxStack:
         self, verb: str, call: Callable[[auto.Stack, Callable[[auto.EngineEvent], None]], Any], note: Note
     ) -> Changes:
         changes = Changes()
-        stack = self._stack()
-        self._clear_lock(stack)
-        self._take_up_interrupted(stack)
         try:
-            call(stack, lambda event: _follow(event, changes, note))
+            with alone():
+                stack = self._stack()
+                self._clear_lock(stack)
+                self._take_up_interrupted(stack)
+                call(stack, lambda event: follow(event, changes, note))
         except auto.CommandError as error:
             reasons = [*changes.violations, *changes.errors]
             otherwise = failures.without_reason(str(error))
@@ -172,6 +141,9 @@ class SandboxStack:
                 failures.message(verb, reasons, otherwise=otherwise, violated=violated)
             ) from None
         return changes
+
+    async def _program(self) -> None:
+        await program.run(self._root)
 
     def _stack(self) -> auto.Stack:
         work = self._engine.home / "project"
@@ -184,9 +156,7 @@ class SandboxStack:
             pulumi_home=self._engine.environment["PULUMI_HOME"],
         )
         try:
-            stack = auto.create_or_select_stack(
-                STACK, PROJECT, program=lambda: program.main(self._root), opts=options
-            )
+            stack = auto.create_or_select_stack(STACK, PROJECT, program=self._program, opts=options)
         except auto.CommandError as error:
             raise StackError(f"pulumi cannot open the stack:\n{str(error).strip()}") from None
         for path, value in self._secrets().items():
@@ -219,8 +189,8 @@ class SandboxStack:
 
     def _write_config(self, path: Path) -> None:
         """The stack file with what is only known now laid over it; the encryption salt is kept."""
-        written = yaml.safe_load(path.read_text()) if path.exists() else {}
-        kept = {key: value for key, value in (written or {}).items() if key != "config"}
+        before = yaml.safe_load(path.read_text()) if path.exists() else {}
+        kept = {key: value for key, value in (before or {}).items() if key != "config"}
         write_private(path, yaml.safe_dump({**kept, "config": self._config()}, sort_keys=False))
 
     def _config(self) -> dict[str, Any]:
@@ -274,12 +244,16 @@ def values(
         overrides: laid over all of it.
         images: where the images of a real node come from.
     """
-    written = {
+    return merge(merge(written(root, state), _live_values(local, images)), overrides)
+
+
+def written(root: Path, state: Path) -> dict[str, Any]:
+    """What the stack file itself says, by name without ``rayfort:``."""
+    return {
         name.removeprefix(f"{PROJECT}:"): value
         for name, value in _relocate(_read_stack_file(root), state).items()
         if name.startswith(f"{PROJECT}:")
     }
-    return merge(merge(written, _live_values(local, images)), overrides)
 
 
 def _read_stack_file(root: Path) -> dict[str, Any]:
@@ -315,42 +289,3 @@ def _relocate(value: Any, state: Path) -> Any:
 
 def _drop(_: str) -> None:
     """Output that the summary replaces."""
-
-
-def _follow(event: auto.EngineEvent, changes: Changes, note: Note) -> None:
-    """Keep count of what the engine does, and say what it is doing."""
-    if event.resource_pre_event:
-        step = event.resource_pre_event.metadata
-        if step.op.value not in {"same", "read", "refresh"}:
-            note(f"{step.op.value} {step.urn.rsplit('::', 1)[-1]}")
-    if event.summary_event:
-        changes.counts = {
-            str(getattr(kind, "value", kind)): count
-            for kind, count in event.summary_event.resource_changes.items()
-        }
-    if event.policy_event:
-        changes.violations.append(_violation(event.policy_event))
-    diagnostic = event.diagnostic_event
-    if diagnostic and not diagnostic.ephemeral and diagnostic.severity in {"error", "warning"}:
-        about = diagnostic.urn.rsplit("::", 1)[-1] if diagnostic.urn else ""
-        text = _without_colour(diagnostic.message).strip()
-        line = f"{about}: {text}" if about else text
-        (changes.errors if diagnostic.severity == "error" else changes.warnings).append(line)
-
-
-def _violation(found: PolicyEvent) -> str:
-    """Rule, level and resource, then what is wrong; the rule's own description is left out."""
-    about = (found.resource_urn or "").rsplit("::", 1)[-1]
-    problem = _without_colour(found.message).strip().partition("\n")
-    return f"{found.policy_name} ({found.enforcement_level}) {about}: {problem[2].strip() or problem[0]}"
-
-
-def _without_colour(text: str) -> str:
-    """Engine messages hold colour directives such as ``<{%reset%}>``."""
-    while "<{%" in text:
-        start = text.index("<{%")
-        end = text.find("%}>", start)
-        if end < 0:
-            return text
-        text = text[:start] + text[end + 3 :]
-    return text

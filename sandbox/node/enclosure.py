@@ -53,6 +53,11 @@ class Enclosure:
         return self._directory / "root"
 
     @property
+    def _going(self) -> Path:
+        """What is left of a node that was to be deleted."""
+        return self._directory.with_name(f"{HOLDER}.going")
+
+    @property
     def link(self) -> Link:
         """How the machine reaches the node, chosen once.
 
@@ -106,8 +111,14 @@ class Enclosure:
         self._wait_unplugged()
 
     def remove_files(self) -> None:
-        """Delete the root filesystem with all images and containers; only when closed."""
-        shutil.rmtree(self._directory, ignore_errors=True)
+        """Delete the root filesystem with all images and containers; only when closed.
+
+        Out of the way first: of a node that is deleted by half, as by a killed command, none would start.
+        """
+        shutil.rmtree(self._going, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            self._directory.rename(self._going)
+        shutil.rmtree(self._going, ignore_errors=True)
 
     def on_network(self, argv: Sequence[str]) -> tuple[str, ...]:
         """The command that runs a program of the machine in the node's network."""
@@ -204,6 +215,7 @@ class Enclosure:
         """Unpack the root filesystem, whole or not at all."""
         if self.root.exists():
             return
+        shutil.rmtree(self._going, ignore_errors=True)
         # A killed command may still be writing into its own.
         for old in self._directory.glob("draft-*"):
             shutil.rmtree(old, ignore_errors=True)

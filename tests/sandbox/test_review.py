@@ -98,7 +98,9 @@ def test_a_first_preview_is_like_the_recorded_one(site: Site, lines: list[str]) 
     assert not live.failed, live.errors
     assert {change.effect for change in live.changes} == {Effect.CREATE}
     assert live.policies and recorded.policies
-    assert live.weakened == recorded.weakened
+    # Of what this control plane has no use for, there is nothing to weaken.
+    keys = [[line.partition(": ")[0] for line in each.weakened.added] for each in (live, recorded)]
+    assert keys[0] == [key for key in keys[1] if not key.startswith("rayfort:jupyterhub.")] != []
     now, then = shape(scrubbed(site, lines)), shape(load("create"))
     assert then.keys() <= now.keys()
     assert {name: fields - now[name] for name, fields in then.items() if fields - now[name]} == {}

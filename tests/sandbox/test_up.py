@@ -7,6 +7,7 @@ take the platform down.
 import base64
 import gzip
 import json
+import os
 import re
 import subprocess
 import urllib.request
@@ -14,14 +15,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 import yaml
 from rayfort.conformance import Status, judge
 from rayfort.conformance.collect import observe
 from rayfort.conformance.kube import KubernetesConnection
 
+from infra import program
+from infra.problems import SettingsError
 from sandbox.control_plane import CONTEXT
 from sandbox.environment import Environment, Report
+from sandbox.errors import StackError
 from sandbox.kube_api import KubeApi
 from sandbox.node_kind import NodeKind
 from sandbox.progress import Progress
@@ -42,10 +47,28 @@ def environment(tmp_path_factory: pytest.TempPathFactory, tools: Mapping[str, Pa
     made.down(force=True)
 
 
+# What a user of Pulumi may have in their shell, of which each would end the sandbox's commands or worse.
+THEIRS = {
+    "PULUMI_ACCESS_TOKEN": "pul-0000000000000000000000000000000000000000",
+    "PULUMI_BACKEND_URL": "https://api.example.invalid",
+    "PULUMI_CONFIG": '{"rayfort:mesh": "theirs"}',
+    "PULUMI_CONFIG_PASSPHRASE": "their-own-passphrase",
+    "PULUMI_CONFIG_PASSPHRASE_FILE": "/nonexistent/passphrase",
+    "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+    "PULUMI_HOME": "/nonexistent/home",
+    "PULUMI_ORGANIZATION": "theirs",
+    "PULUMI_PROJECT": "theirs",
+    "PULUMI_STACK": "theirs",
+}
+
+
 @pytest.fixture(scope="module")
 def report(environment: Environment) -> Report:
-    """What the first `up` ended with."""
-    return environment.up(NodeKind.SIMULATED)
+    """What the first `up` ended with, in the shell of somebody with a Pulumi of their own."""
+    with pytest.MonkeyPatch.context() as shell:
+        for name, value in THEIRS.items():
+            shell.setenv(name, value)
+        return environment.up(NodeKind.SIMULATED)
 
 
 @pytest.fixture
@@ -197,11 +220,65 @@ def test_istiod_validates_what_the_api_server_is_given(environment: Environment,
     assert "validation.istio.io" in done.stderr
 
 
-def test_a_second_up_and_preview_change_nothing(environment: Environment, report: Report) -> None:
+def test_the_users_own_passphrase_encrypts_nothing(environment: Environment, report: Report) -> None:
+    """The first `up` ran with one, and the tests around this one run without."""
+    engine = environment.state / "engine"
+    asked = [str(engine / "bin" / "pulumi"), "config", "--show-secrets", "--stack", "sandbox"]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
+    own = plain | {"PULUMI_BACKEND_URL": f"file://{engine / 'backend'}", "PULUMI_SKIP_UPDATE_CHECK": "true"}
+
+    def settings(**passphrase: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            asked, env=own | passphrase, cwd=engine / "project", capture_output=True, text=True, check=False
+        )
+
+    theirs = settings(PULUMI_CONFIG_PASSPHRASE=THEIRS["PULUMI_CONFIG_PASSPHRASE"])
+    assert theirs.returncode
+    assert "incorrect passphrase" in theirs.stderr
+    ours = settings(PULUMI_CONFIG_PASSPHRASE_FILE=str(engine / "passphrase"))
+    assert ours.returncode == 0, ours.stderr
+
+
+def test_mistakes_in_the_settings_are_told_once_and_before_the_engine_is_called(
+    environment: Environment, report: Report
+) -> None:
+    wrong = {"mesh": {"mtlsMode": "STRICT"}}
+    mistaken = Environment(ROOT, Progress(quiet=True), state=environment.state, overrides=wrong)
+    printed: list[str] = []
+    with pytest.raises(SettingsError) as told:
+        mistaken.preview(on_output=printed.append)
+    assert str(told.value).count("rayfort:mesh.mtlsMode: is not a setting; did you mean mtls?") == 1
+    assert printed == []
+
+
+def test_what_the_program_says_went_wrong_is_told_once(
+    environment: Environment, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An inline program's error comes from the program and once more from its host, and is printed twice."""
+
+    def broken(root: Path) -> None:
+        raise pulumi.RunError(f"the price list of {root.name} does not answer")
+
+    monkeypatch.setattr(program, "main", broken)
+    printed: list[str] = []
+    with pytest.raises(StackError) as told:
+        environment.preview(on_output=printed.append)
+    assert str(told.value).count("does not answer") == 1
+    assert "unhandled error" not in str(told.value)
+    assert "does not answer" not in "\n".join(printed)
+
+
+def test_a_second_up_and_preview_change_nothing(
+    environment: Environment, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with a Pulumi of the user's own either, whose variables are left as they are."""
+    for name, value in THEIRS.items():
+        monkeypatch.setenv(name, value)
     preview = environment.preview()
     assert not preview.any, preview.summary
     again = environment.up(NodeKind.SIMULATED)
     assert not again.changes.any, again.changes.summary
+    assert os.environ["PULUMI_CONFIG_PASSPHRASE"] == THEIRS["PULUMI_CONFIG_PASSPHRASE"]
 
 
 def test_a_deleted_service_is_found_and_restored(environment: Environment, api: KubeApi) -> None:
@@ -263,6 +340,30 @@ def cluster_texts(api: KubeApi) -> Iterator[str]:
     for release in releases:
         packed = base64.b64decode(base64.b64decode(release["data"]["release"]))
         yield gzip.decompress(packed).decode()
+
+
+def test_another_version_of_ray_replaces_the_pods_and_nothing_else(
+    environment: Environment, api: KubeApi
+) -> None:
+    """The RayCluster, its Services and its token stay; jobs on it end."""
+    services = f"/api/v1/namespaces/{NAMESPACE}/services"
+    kept = {each["metadata"]["uid"] for each in items(api, services)} | {ray_cluster(api)["metadata"]["uid"]}
+    secret, old_pods = token_secret(api), {pod["metadata"]["uid"] for pod in ray_pods(api)}
+    workspaces = yaml.safe_load((ROOT / "stacks" / "Pulumi.sandbox.yaml").read_text())["config"][
+        "rayfort:workspaces"
+    ]
+    workspaces[0]["clusters"][0]["rayVersion"] = "2.56.0"
+    newer = Environment(ROOT, Progress(), state=environment.state, overrides={"workspaces": workspaces})
+    report = newer.up()
+    assert all(cluster.ready for cluster in report.clusters)
+    changed = {kind: n for kind, n in report.changes.counts.items() if n and kind not in {"same", "read"}}
+    assert changed == {"update": 1}
+    pods = ray_pods(api)
+    assert old_pods.isdisjoint(pod["metadata"]["uid"] for pod in pods)
+    assert {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in pods} == {"2.56.0"}
+    assert token_secret(api) == secret
+    still = {each["metadata"]["uid"] for each in items(api, services)} | {ray_cluster(api)["metadata"]["uid"]}
+    assert still == kept
 
 
 def test_a_rotated_token_gets_a_new_secret_and_new_pods(environment: Environment, api: KubeApi) -> None:

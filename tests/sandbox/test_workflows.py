@@ -130,3 +130,19 @@ def test_who_may_write_comments_runs_no_code_of_a_pull_request() -> None:
         [download] = [each for each in job["steps"] if "download-artifact@" in str(each.get("uses"))]
         assert download["with"]["path"].startswith("${{ runner.temp }}/")
     assert set(content(FOLDER / "plan-comment.yml")[True]) == {"workflow_run"}
+
+
+def test_a_failed_preview_is_still_told() -> None:
+    """A step ends at the first command that fails, so what tells of it is a step of its own."""
+    told = {
+        "preview.yml": "actions/upload-artifact@",
+        "drift.yml": "actions/upload-artifact@",
+        "plan.yml": "actions/upload-artifact@",
+        "deploy-stack.yml": "./rayfort review comment",
+    }
+    for name, start in told.items():
+        [step] = [
+            each for each in steps(FOLDER / name) if start in each.get("uses", "") + each.get("run", "")
+        ]
+        assert step["if"] == "${{ !cancelled() }}", name
+        assert "review preview" not in step.get("run", ""), name

@@ -591,6 +591,32 @@ def test_a_half_unpacked_root_is_unpacked_anew(tmp_path: Path, monkeypatch: pyte
     place._unpack(tmp_path / "gone.tar.gz")  # it is there: nothing is read again
 
 
+def test_what_is_deleted_by_half_is_no_node_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`down` that is killed while it deletes gigabytes: `up` makes a new node, with nothing installed."""
+    there = Enclosure(tmp_path, "node")
+    (there.root / "usr" / "bin").mkdir(parents=True)
+    stamp = there.root.parent / "images.installed"
+    stamp.touch()
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(enclosure.shutil, "rmtree", killed_at_what_is_there)
+        there.remove_files()
+    assert not there.root.exists()
+    assert not stamp.exists()
+    archive = tmp_path / "root.tar"
+    subprocess.run(["tar", "--create", "--file", archive, "--files-from", "/dev/null"], check=True)
+    there._unpack(archive)
+    assert list(there.root.parent.iterdir()) == [there.root]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["node", "root.tar"]
+    there.remove_files()
+    there.remove_files()
+    assert [each.name for each in tmp_path.iterdir()] == ["root.tar"]
+
+
+def killed_at_what_is_there(path: Path, **_: object) -> None:
+    if path.exists():
+        raise KeyboardInterrupt
+
+
 def test_a_failure_in_the_node_names_the_command_and_what_it_said(tmp_path: Path) -> None:
     place = Enclosure(tmp_path / "state", "here")
     with pytest.raises(SandboxError) as error:

@@ -1,5 +1,6 @@
 """The comment on a pull request, and the same text for an issue about drift."""
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -17,6 +18,7 @@ _DONE: Final = {
     Effect.UPDATE: "changed",
 }
 _PROPERTIES: Final = 12
+_COLUMNS: Final = 110  # of a block of code, which GitHub does not wrap
 _FAILED, _WEAKENED, _DANGEROUS, _ADVISORY, _REST, _ASIDE = range(1, 7)
 OFFLINE_NOTE: Final = (
     "Computed offline by the code of this pull request itself, without credentials and without a look at any "
@@ -102,7 +104,8 @@ def _section(review: Review) -> Iterator[Block]:
     yield from _violations(advisory, "Against advisory policies", _ADVISORY)
     yield from _drifted(review)
     yield from _by_component(review)
-    yield from _aside("Weak already, and unchanged", [_setting(line) for line in review.weakened.stays])
+    stays = "Weak already, and unchanged" if review.weakened.known else "Weak before this"
+    yield from _aside(stays, [_setting(line) for line in review.weakened.stays])
     yield from _aside("Warnings of the engine", [code(line, 500) for line in review.warnings])
 
 
@@ -113,15 +116,35 @@ def _summary(review: Review) -> str:
     text = f"{', '.join(parts)}." if parts else "Nothing changes."
     if review.mandatory and not review.errors:
         text = f"**Policies refuse this**: an `up` would end before it is whole. {text}"
-    elif review.failed:
+    elif review.failed and parts:
         text = f"**The preview failed**: what follows may not be all. So far: {text}"
+    elif review.failed:
+        text = "**The preview failed** before it came to any resource."
     return text if review.policies or review.source is Source.OFFLINE else f"{text} Policies were not run."
 
 
 def _errors(review: Review) -> Iterator[Block]:
     if review.errors:
-        items = ["\n".join(code_block(error)) for error in review.errors]
+        items = ["\n".join(code_block(_wrapped(error))) for error in review.errors]
         yield Block(_FAILED, ["", "**❌ What went wrong**", ""], items, noun="errors")
+
+
+def _wrapped(text: str) -> str:
+    """Long lines broken at blanks, what goes on indented."""
+    return "\n".join(
+        part
+        for line in text.split("\n")
+        for part in textwrap.wrap(
+            line,
+            _COLUMNS,
+            subsequent_indent=f"{line[: len(line) - len(line.lstrip())]}  ",
+            expand_tabs=False,
+            replace_whitespace=False,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        or [""]
+    )
 
 
 def _weakened(review: Review) -> Iterator[Block]:
@@ -136,7 +159,7 @@ def _weakened(review: Review) -> Iterator[Block]:
             _WEAKENED, head, [f"- {_setting(line)}" for line in weakened.added], noun="weakened settings"
         )
     if weakened.removed:
-        head = ["", "**Security settings that are strong again**", ""]
+        head = ["", "**Security settings that this no longer weakens**", ""]
         yield Block(_ADVISORY, head, [f"- {_setting(line)}" for line in weakened.removed], noun="settings")
 
 
@@ -160,7 +183,7 @@ def _dangerous(review: Review, effect: Effect, title: str) -> Iterator[Block]:
     changes = review.of(effect)
     if changes:
         head = ["", f"**{title}**", ""]
-        items = [_line(change, where=True) for change in changes]
+        items = [_line(change, where=True) for change in sorted(changes, key=_place)]
         yield Block(_DANGEROUS, head, items, noun=f"{_DONE[effect]} resources")
 
 
@@ -188,18 +211,38 @@ def _by_component(review: Review) -> Iterator[Block]:
     groups: dict[str, list[Change]] = {}
     for change in review.changes:
         if change.effect is Effect.UPDATE or (change.effect is Effect.CREATE and not change.is_component):
-            component = change.component or (change.name if change.is_component else "")
-            groups.setdefault(component, []).append(change)
-    for component, changes in groups.items():
+            groups.setdefault(_component(change), []).append(change)
+    # What changes before what is new, of which a flood may be left out.
+    for component in sorted(groups, key=lambda name: (_all_new(groups[name]), not name, name)):
+        changes = groups[component]
         title = html_code(component) if component else "At the top of the stack"
+        # As in the table, which counts resources; that a component's arguments differ is said all the same.
         counts = [
             f"{count} {_DONE[effect]}"
             for effect in (Effect.CREATE, Effect.UPDATE)
-            if (count := sum(change.effect is effect for change in changes))
+            if (count := sum(change.effect is effect and not change.is_component for change in changes))
         ]
-        head = ["", f"<details><summary>{title}: {', '.join(counts)}</summary>", ""]
-        items = [_line(change, where=False) for change in changes]
+        head = ["", f"<details><summary>{title}: {', '.join(counts) or 'other arguments'}</summary>", ""]
+        items = [_line(change, where=False) for change in sorted(changes, key=_place)]
         yield Block(_REST, head, items, ["", "</details>"], noun="created or changed resources")
+
+
+def _all_new(changes: Iterable[Change]) -> bool:
+    return all(change.effect is Effect.CREATE for change in changes)
+
+
+def _component(change: Change) -> str:
+    """The component at the top that a change belongs to; empty for none."""
+    return change.component or (change.name if change.is_component else "")
+
+
+def _place(change: Change) -> tuple[str, bool, bool, str]:
+    """Where a change stands in a list, whatever the order in which the engine came to it.
+
+    Components first, then the namespaces, with which everything in them goes.
+    """
+    is_namespace = change.name.startswith("Namespace ")
+    return _component(change), not change.is_component, not is_namespace, change.name
 
 
 def _line(change: Change, *, where: bool) -> str:

@@ -10,6 +10,7 @@ from pulumi.automation.events import DiagnosticEvent, OpType, PolicyEvent, StepE
 from rayfort.review.model import Change, Effect, Review, Violation, Weakened
 from rayfort.review.names import STACK_TYPE, Tree, called, kind, name_of, type_of
 from rayfort.review.properties import Differ, inputs, outputs
+from rayfort.review.said import plain
 from rayfort.review.secrets import redact
 
 WEAKENED: Final = "weakened"
@@ -25,11 +26,7 @@ _EFFECTS: Final = {
     OpType.IMPORT_REPLACEMENT: Effect.REPLACE,
 }
 _COLOUR: Final = re.compile(r"<\{%.*?%\}>")
-# The engine's own words around an error, and what adds nothing to the errors before it.
-_SAID_TWICE: Final = "an unhandled error occurred: "
-_WRAPPED: Final = re.compile(
-    r"^(python inline source runtime error|Program failed with an unhandled exception): ?"
-)
+# What adds nothing to the errors before it.
 _NOTHING_NEW: Final = frozenset({"preview failed", "update failed", "error: preview failed"})
 _PLUGIN_NOTE: Final = re.compile(r"^using pulumi-\S+ from \$PATH")
 _LONGEST_MESSAGE: Final = 4000
@@ -204,7 +201,7 @@ def _messages(diagnostics: Iterable[DiagnosticEvent], severity: str, secrets: se
         if each.severity != severity or each.ephemeral:
             continue
         whole = redact(_text(each), secrets)
-        text = _WRAPPED.sub("", whole.removeprefix(_SAID_TWICE)).partition("\nTraceback ")[0].strip()
+        text = plain(whole).partition("\nTraceback ")[0].strip()
         if not text or text in _NOTHING_NEW or text.startswith(f"{WEAKENED}: ") or _PLUGIN_NOTE.match(text):
             continue
         about = said.setdefault(text, [])
@@ -219,7 +216,7 @@ def _messages(diagnostics: Iterable[DiagnosticEvent], severity: str, secrets: se
 def _about(text: str, names: str, count: int) -> str:
     """A message with what it is about; one that is said of many resources names the first few."""
     others = f" and {count - 3} others" if count > 3 else ""
-    return f"{names}{others}: {text}" if names else text
+    return f"{names}{others}:\n{text}" if names else text
 
 
 def _text(diagnostic: DiagnosticEvent) -> str:

@@ -1,0 +1,19 @@
+"""What a program or a plugin said, without the words that the engine puts around it."""
+
+import re
+from typing import Final
+
+# The engine says the error of an inline program once more, behind these words, after the program said it.
+_AGAIN: Final = "an unhandled error occurred: "
+_AROUND: Final = re.compile(
+    r"^(python inline source runtime error|Program failed with an unhandled exception): ?"
+)
+
+
+def plain(message: str) -> str:
+    """A message of the engine's as who reported it wrote it; what is said twice is the same text then.
+
+    Args:
+        message: without colour directives and blanks around it.
+    """
+    return _AROUND.sub("", message.removeprefix(_AGAIN))

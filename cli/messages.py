@@ -79,7 +79,7 @@ def _hub(report: Report) -> Iterator[str]:
     yield f"./rayfort {access['portForward']}"
     if password := access.get("readPassword"):
         yield "# the password, the same for all of its users"
-        yield password
+        yield f"./rayfort {password}"
 
 
 def _access(cluster: RayClusterStatus, report: Report) -> Iterator[str]:
@@ -93,7 +93,7 @@ def _access(cluster: RayClusterStatus, report: Report) -> Iterator[str]:
     access = next(known, None)
     if report.nodes == "simulated":
         if access:
-            yield access["readToken"]
+            yield f"./rayfort {access['readToken']}"
         return
     title = f"RayCluster {cluster.namespace}/{cluster.name}"
     choice = f" --namespace {cluster.namespace} --cluster {cluster.name}" if len(report.clusters) > 1 else ""
@@ -102,7 +102,7 @@ def _access(cluster: RayClusterStatus, report: Report) -> Iterator[str]:
         yield f"# {title}: the dashboard, then at http://127.0.0.1:{access['portForward'].rpartition(' ')[2]}"
         yield f"./rayfort {access['portForward']}"
         yield "# the token that it asks for"
-        yield access["readToken"]
+        yield f"./rayfort {access['readToken']}"
     yield f"# a job on {title}"
     yield f"./rayfort ray{choice} job submit -- python -c '{JOB}'"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-from cli.docs import links, pages
+from cli.docs import breaks, links, pages
 from cli.docs.components import MARK
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,3 +37,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     here = next(path for path, target in known.items() if target == page.file.src_uri)
     text = links.for_site(markdown, here, known, os.environ.get("RAYFORT_SOURCE") or None)
     return _MARK.sub(lambda found: f"::: {found[2]}\n\n{found[1]}", text)
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
+    """Let the code of tables break where it reads well."""
+    return breaks.with_breaks(html)

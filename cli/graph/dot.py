@@ -10,6 +10,7 @@ from cli.graph.shape import Box, Graph
 
 FONT: Final = "Arial"  # Graphviz knows its widths; what is drawn may be any font like it
 FONTS: Final = "Arial,Helvetica,Liberation Sans,sans-serif"
+MANY: Final = 40  # boxes, of which many stand beside each other: too wide for a page from top to bottom
 COMPONENT, RESOURCE, FRAME, INK = "#e8eaf6", "#ffffff", "#f7f7fb", "#3f51b5"
 
 
@@ -36,7 +37,8 @@ def fingerprint(graph: Graph) -> str:
 def _lines(graph: Graph) -> Iterator[str]:
     names = {box.key: f"n{number}" for number, box in enumerate(graph.boxes)}
     yield "digraph {"
-    yield '  graph [rankdir=TB, ranksep=0.4, nodesep=0.25, pad=0.2, bgcolor="transparent"];'
+    direction = "LR" if len(graph.boxes) > MANY else "TB"
+    yield f'  graph [rankdir={direction}, ranksep=0.4, nodesep=0.25, pad=0.2, bgcolor="transparent"];'
     yield f'  graph [style="rounded,filled", fillcolor="{FRAME}", color="{INK}"];'
     yield f'  node [shape=record, style="rounded,filled", color="{INK}", margin="0.15,0.06"];'
     yield f'  node [fontname="{FONT}", fontsize=11];'

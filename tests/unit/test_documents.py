@@ -89,6 +89,18 @@ def test_lines_that_need_nothing_run(document: str, tmp_path: Path) -> None:
     documents.run(OFFLINE[document], here, {"HOME": str(tmp_path), "RAYFORT_STATE": str(tmp_path / "state")})
 
 
+@pytest.mark.parametrize("document", TEXTS)
+def test_what_belongs_to_a_list_is_written_as_the_site_wants_it(document: str) -> None:
+    """MkDocs ends a list before fewer than four blanks, and sees no item in the middle of a paragraph."""
+    text = re.sub(r"^```.*?^```$", "", TEXTS[document], flags=re.DOTALL | re.MULTILINE)
+    for paragraph in re.split(r"\n\s*\n", text):
+        first, *others = paragraph.splitlines() or [""]
+        assert not re.match(r" {1,3}[^\s*-]", first), f"{document}: indent by four blanks: {first}"
+        if first.startswith("    ") and not first.lstrip().startswith(("-", "`")):
+            items = [line for line in others if re.match(r"\d+\. ", line)]
+            assert not items, f"{document}: an empty line has to come before {items}"
+
+
 def test_every_command_that_a_document_names_is_there() -> None:
     """In prose and tables as well, where nothing runs it."""
     known = {name for name, _ in commands.commands(app)}

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from cli import release
-from cli.docs import links, shell
+from cli.docs import breaks, links, shell
 from cli.offline import plan
 from cli.plan import to_json
 from cli.stacks import load
@@ -166,3 +166,26 @@ def test_the_stack_behind_an_air_gap_names_no_public_host(tmp_path: Path) -> Non
     named = [text for item in made["resources"] for text in strings(item["inputs"])]
     assert not [text for text in named if registries.match(text)]
     assert [text for text in named if text.startswith("registry.example.com/")]
+
+
+def test_long_code_in_a_table_breaks_at_its_joints_and_short_code_nowhere() -> None:
+    row = "<tr>\n<td><code>{}</code></td>\n<td><code>{}</code></td></tr>"
+    assert breaks.with_breaks(row.format("rayfort:kbatch.imageTag", "kube-system")) == row.format(
+        "rayfort:kbatch.imageTag", "kube-system"
+    )
+    broken = breaks.with_breaks(row.format("rayfort:kbatch.imageTag", "Cluster.nodeConfig.imageType"))
+    assert '<code class="breaks">Cluster.<wbr>node<wbr>Config.<wbr>image<wbr>Type</code>' in broken
+    assert "<code>rayfort:kbatch.imageTag</code>" in broken
+    digest = breaks.with_breaks(f"<td><code>{'a' * 64}</code></td>")
+    assert max(map(len, re.findall("a+", digest))) == 20
+    assert re.sub("<wbr>| class=.breaks.", "", digest) == f"<td><code>{'a' * 64}</code></td>"
+
+
+def test_breaks_leave_entities_whole_and_code_outside_of_tables_alone() -> None:
+    quoted = "<td><code>[&quot;SYSTEM_COMPONENTS&quot;,&quot;WORKLOADS&quot;]</code></td>"
+    broken = breaks.with_breaks(quoted)
+    assert "<wbr>" in broken
+    assert re.sub("<wbr>| class=.breaks.", "", broken) == quoted
+    assert broken.count("&quot;") == 4
+    outside = "<p><code>Cluster.nodeConfig.shieldedInstanceConfig</code></p>"
+    assert breaks.with_breaks(outside) == outside

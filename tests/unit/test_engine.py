@@ -138,3 +138,18 @@ def test_pulumi_and_its_plugins_reach_the_api_server_without_the_users_proxy(
     assert made.environment["NO_PROXY"] == "a.example,198.18.0.2"
     assert made.environment["no_proxy"] == "a.example,198.18.0.2"
     assert made.environment["HTTPS_PROXY"] == "http://proxy.example:3128"
+
+
+def test_while_the_engine_is_called_nothing_of_the_users_pulumi_is_in_this_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pulumi's SDK hands the process's environment on, below the variables that it is told."""
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "theirs")
+    monkeypatch.setenv("PULUMI_CONFIG", "{}")
+    monkeypatch.setenv("PULUMIS_COUSIN", "stays")
+    with pytest.raises(RuntimeError, match="something"), engine.alone():
+        assert not [name for name in os.environ if name.startswith("PULUMI_")]
+        assert os.environ["PULUMIS_COUSIN"] == "stays"
+        raise RuntimeError("something")
+    assert os.environ["PULUMI_CONFIG_PASSPHRASE"] == "theirs"
+    assert os.environ["PULUMI_CONFIG"] == "{}"

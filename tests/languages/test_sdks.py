@@ -1,8 +1,10 @@
 """Programs in TypeScript and Go against the library's schema: their SDKs generated, their types checked.
 
-They take node with npm, a Go, and hundreds of megabytes of packages, so they run only when they are named::
+They take node with npm, a Go, and hundreds of megabytes of packages. On two cores that of TypeScript takes
+most of a minute, that of Go minutes of its compiler for Pulumi's SDK of Kubernetes. So they run when they are
+named, and only then::
 
-    .rayfort/venv/bin/python -m pytest tests/languages
+    ./rayfort test tests/languages
 """
 
 from __future__ import annotations

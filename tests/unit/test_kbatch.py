@@ -499,7 +499,7 @@ def test_the_old_proxy_has_fences_of_its_own() -> None:
         ({"profiles": {"small": 1}}, "small must be an object"),
         ({"profiles": {"small": {"tolerations": ["x"]}}}, "small.tolerations must be a list of objects"),
         ({"job_template": {"kind": "Job"}}, "kind is no part of a template"),
-        ({"job_template": {"spec": {"backoff_limit": 1}}}, "write it as Kubernetes does"),
+        ({"job_template": {"spec": {"backoff_limit": 1}}}, "did you mean backoffLimit?"),
         ({"jobs": {"allowed_images": ["*"]}}, "neither an image nor a place of images"),
         ({"max_body_bytes": 1}, "greater than or equal to 65536"),
     ],
@@ -520,11 +520,46 @@ def test_settings_that_cannot_be_are_refused(settings: Any, says: str) -> None:
         ({"automountServiceAccountToken": True}, "a token for the API server"),
         ({"serviceAccountName": "other"}, "jobs run as kbatch-job"),
         ({"volumes": [{"name": "h", "hostPath": {"path": "/"}}]}, "a directory of the node"),
+        ({"host_network": True}, "spec.template.spec.host_network is no key that Kubernetes knows there"),
+        ({"affinity": "zone"}, "spec.template.spec.affinity must be an object with keys"),
+        ({"volumes": 3}, "spec.template.spec.volumes must be a list"),
     ],
 )
 def test_a_template_that_no_job_would_be_let_in_with_is_refused(pod: Any, says: str) -> None:
     with pytest.raises(ValidationError, match=re.escape(says)):
         KbatchProxyArgs(job_template={"spec": {"template": {"spec": pod}}})
+
+
+@pytest.mark.parametrize(
+    ("profile", "says"),
+    [
+        ("large", "large must be an object"),
+        ({"resources": {"limits": {"cpu": "many"}}}, "large.resources.limits.cpu is not a quantity"),
+        ({"tolerations": {"key": "gpu"}}, "large.tolerations must be a list of objects"),
+        ({"tolerations": [{"effct": "NoSchedule"}]}, "effct is no key that Kubernetes knows there; did you"),
+        (
+            {"tolerations": [{"tolerationSeconds": 5}]},
+            "tolerationSeconds is toleration_seconds to kbatch's",
+        ),
+        ({"node_affinity_required": [{"matchExpressions": 1}]}, "matchExpressions must be a list"),
+        ({"node_affinity_required": [{"match_fields": []}]}, "did you mean matchFields?"),
+    ],
+)
+def test_a_profile_that_no_client_could_use_is_refused(profile: Any, says: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(says)):
+        KbatchProxyArgs(profiles={"large": profile})
+
+
+def test_a_profile_has_the_keys_of_kbatchs_client() -> None:
+    profile = {
+        "image": "registry.example.com/job:1",
+        "resources": {"requests": {"cpu": 2, "memory": "4Gi"}},
+        "tolerations": [{"key": "gpu", "operator": "Exists", "toleration_seconds": 60}],
+        "node_affinity_required": [
+            {"matchExpressions": [{"key": "pool", "operator": "In", "values": ["gpu"]}]}
+        ],
+    }
+    assert KbatchProxyArgs(profiles={"large": profile}).profiles == {"large": profile}
 
 
 def test_a_template_may_hold_booleans() -> None:

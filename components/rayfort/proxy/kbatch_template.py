@@ -4,10 +4,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from rayfort import api_types
 from rayfort.model import JsonObject
 from rayfort.proxy import kbatch_config as config
 
-_PARTS: Final = ("metadata", "spec")
+_PARTS: Final = {"metadata": "meta.v1.ObjectMeta", "spec": "batch.v1.JobSpec"}
+_RESOURCES: Final = "core.v1.ResourceRequirements"
+_PROFILE_LISTS: Final = {
+    "tolerations": "core.v1.Toleration",
+    "node_affinity_required": "core.v1.NodeSelectorTerm",
+}
+_PYTHONS: Final = "toleration_seconds"
+_NOT_PYTHONS: Final = "tolerationSeconds"
 _POD: Final = ("spec", "template", "spec")
 # What the admission rules refuse in a job, whoever says it.
 _NEVER: Final[Mapping[str, str]] = {
@@ -29,8 +37,14 @@ def problems(template: JsonObject) -> Iterator[str]:
     for key in template:
         if key not in _PARTS:
             yield f"{key} is no part of a template; it has metadata and spec of a Job"
-    for where, key in _snake_case(template):
-        yield f"{where} is Python's spelling of {key}; write it as Kubernetes does, in camelCase"
+    mistakes = [
+        text
+        for part, kind in _PARTS.items()
+        for text in api_types.mistakes(template.get(part), kind, (part,))
+    ]
+    yield from mistakes
+    if mistakes:
+        return  # what follows reads it as what it should be
     pod = pod_of(template)
     for key, why in _NEVER.items():
         if pod.get(key):
@@ -68,7 +82,7 @@ def metadata_keys(template: JsonObject, kind: str) -> list[str]:
 
 
 def profile_problems(profiles: JsonObject) -> Iterator[str]:
-    """What kbatch's client could not read of profiles.
+    """What kbatch's client could not read of profiles, or the API server would refuse.
 
     Args:
         profiles: the ``profiles`` of the settings.
@@ -77,10 +91,21 @@ def profile_problems(profiles: JsonObject) -> Iterator[str]:
         if not isinstance(profile, Mapping):
             yield f"{name} must be an object, such as {{image: …, resources: …}}"
             continue
-        for key in ("tolerations", "node_affinity_required"):
+        yield from api_types.mistakes(profile.get("resources"), _RESOURCES, (name, "resources"))
+        for key, kind in _PROFILE_LISTS.items():
             entries = profile.get(key) or []
             if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
                 yield f"{name}.{key} must be a list of objects"
+                continue
+            for index, entry in enumerate(entries):
+                yield from api_types.mistakes(_as_kubernetes(entry), kind, (name, key, index))
+                if _NOT_PYTHONS in entry:
+                    yield f"{name}.{key}[{index}].{_NOT_PYTHONS} is {_PYTHONS} to kbatch's client; rename it"
+
+
+def _as_kubernetes(entry: Mapping[str, Any]) -> JsonObject:
+    """What kbatch's client, which hands tolerations to Python's classes, makes of an entry."""
+    return {_NOT_PYTHONS if key == _PYTHONS else key: value for key, value in entry.items()}
 
 
 def node_keys(profiles: JsonObject, template: JsonObject) -> list[str]:
@@ -111,20 +136,3 @@ def _at(value: Any, path: Iterable[str]) -> Any:
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
-
-
-def _snake_case(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Keys in Python's spelling, with the right one. Keys of labels and the like are left alone."""
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _snake_case(item, f"{path}[{index}]")
-    if not isinstance(value, Mapping):
-        return
-    for key, item in value.items():
-        where = f"{path}.{key}" if path else str(key)
-        if key in ("labels", "annotations", "nodeSelector", "matchLabels"):
-            continue
-        if "_" in str(key):
-            head, *rest = str(key).split("_")
-            yield where, head + "".join(part.capitalize() for part in rest)
-        yield from _snake_case(item, where)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, field_validator, model_validator
 
-from rayfort import pod_spec, versions
+from rayfort import api_types, versions
 from rayfort.metadata import Annotations, Labels
 from rayfort.model import (
     Count,
@@ -161,12 +161,12 @@ class RayNode(Model):
                     f"{name} is the Pod's identity in the mesh, which policies name; set `serviceAccount` of "
                     "the node instead"
                 )
-        return pod_spec.check(value)
+        return api_types.check(value, "core.v1.PodSpec")
 
     @field_validator("affinity")
     @classmethod
     def _affinity(cls, value: JsonObject | None) -> JsonObject | None:
-        return pod_spec.check(value, "Affinity") if value else value
+        return api_types.check(value, "core.v1.Affinity") if value else value
 
 
 class HeadNode(RayNode):

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rayfort import pod_spec
+from pydantic import ValidationError
+from rayfort import api_types
+from rayfort.proxy import kbatch_rules
+from rayfort.proxy.kbatch_spec import KbatchProxyArgs
 
 from infra.problems import SettingsError
 from infra.reading import parse
@@ -54,12 +57,27 @@ def test_many_mistakes_are_counted() -> None:
         parse(stack(podSpec={f"unknown{n}": n for n in range(8)}))
 
 
+@given(
+    key=st.sampled_from(["volumes", "initContainers", "securityContext", "affinity", "nodeSelector", "x"]),
+    value=ANY,
+)
+@examples(150)
+def test_no_template_or_profile_of_kbatch_crashes(key: str, value: Any) -> None:
+    jobs = [{"spec": {"template": {"spec": part}}} for part in ({key: value}, {key: [value]}, value)]
+    profiles = [{"p": {kind: value}} for kind in ("resources", "tolerations", "node_affinity_required")]
+    for settings in (*({"job_template": job} for job in jobs), *({"profiles": each} for each in profiles)):
+        try:
+            kbatch_rules.rules(KbatchProxyArgs(**settings))
+        except ValidationError as error:
+            str(error).encode(errors="surrogatepass")
+
+
 @given(key=st.sampled_from(["volumes", "initContainers", "securityContext", "hostNetwork", "x"]), value=ANY)
 @examples(150)
 def test_nothing_in_it_crashes(key: str, value: Any) -> None:
     for part in ({key: value}, {key: [value]}, {key: [{"name": value, "env": [value]}]}):
         try:
-            pod_spec.check(part)
+            api_types.check(part, "core.v1.PodSpec")
         except ValueError as error:
             str(error).encode(errors="surrogatepass")
 

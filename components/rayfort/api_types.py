@@ -1,4 +1,4 @@
-"""What a Pod's spec may hold: the keys and types of Kubernetes' own API, as Pulumi's classes know them.
+"""What an object may hold: the keys and types of Kubernetes' own API, as Pulumi's classes know them.
 
 The API server refuses another type, and drops a key that it does not know without a word.
 """
@@ -6,6 +6,7 @@ The API server refuses another type, and drops a key that it does not know witho
 from __future__ import annotations
 
 import difflib
+import importlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, get_args, get_origin
@@ -23,12 +24,12 @@ _WORDS: Final = {bool: "true or false", int: "a whole number", str: "text in quo
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
-def check(value: JsonObject, model: str = "PodSpec") -> JsonObject:
-    """Refuse what the API server refuses, or drops, of an object within a Pod's spec.
+def check(value: JsonObject, kind: str) -> JsonObject:
+    """Refuse what the API server refuses, or drops, of an object.
 
     Args:
         value: the object.
-        model: which one, as Kubernetes calls it, such as ``PodSpec`` or ``Affinity``.
+        kind: what it is to Kubernetes, such as ``core.v1.PodSpec`` or ``core.v1.Affinity``.
 
     Returns:
         The object.
@@ -36,16 +37,27 @@ def check(value: JsonObject, model: str = "PodSpec") -> JsonObject:
     Raises:
         ValueError: with the first mistakes, each with its key.
     """
-    if not value:
-        return value
-    # Only here: importing all of Kubernetes' classes takes a second.
-    import pulumi_kubernetes.core.v1 as core  # noqa: PLC0415
-
-    found = [f"{key_of(key)} {text}" for key, text in _object(value, getattr(core, f"{model}Args"), ())]
+    found = list(mistakes(value, kind))
     if found:
         more = f" (and {len(found) - _LONGEST_LIST} more)" if len(found) > _LONGEST_LIST else ""
         raise ValueError("; ".join(found[:_LONGEST_LIST]) + more)
     return value
+
+
+def mistakes(value: Any, kind: str, key: Key = ()) -> Iterator[str]:
+    """What the API server refuses, or drops, of an object; each with its key.
+
+    Args:
+        value: the object.
+        kind: what it is to Kubernetes, such as ``batch.v1.JobSpec``.
+        key: where it stands.
+    """
+    if not value:
+        return
+    package, _, name = kind.rpartition(".")
+    # Only here: importing all of Kubernetes' classes takes a second.
+    model = getattr(importlib.import_module(f"pulumi_kubernetes.{package}"), f"{name}Args")
+    yield from (f"{key_of(place)} {text}" for place, text in _object(value, model, key))
 
 
 def _object(value: Any, model: type, key: Key) -> Iterator[tuple[Key, str]]:

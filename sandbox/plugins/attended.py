@@ -1,7 +1,7 @@
 """Run a module of Pulumi's SDK as `python -m` does, and end with the engine that started it.
 
-An engine that was killed cannot close what runs its policy packs and dynamic providers, and those wait for
-it for ever. Executed as a file, with the standard library alone: packs bring an environment of their own.
+An engine that was killed cannot close what runs its policy packs, which waits for it for ever. Executed as
+a file, with the standard library alone: packs bring an environment of their own.
 """
 
 import os

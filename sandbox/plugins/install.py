@@ -57,7 +57,10 @@ def install_analyzer(directory: Path, python: Path) -> Path:
         The directory, to be put at the END of the engine's PATH.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / ANALYZER, _attended(python, 'pulumi.policy "$1" "$2"'))
+    interpreter, program = (shlex.quote(str(path)) for path in (python.absolute(), attended.__file__))
+    # Unbuffered: the engine waits for the port, which the module prints without flushing.
+    run = f'{interpreter} -u -P {program} pulumi.policy "$1" "$2"'
+    _write(directory / ANALYZER, f"#!/bin/sh\n{PARENT}=$PPID exec {run}\n")
     return directory
 
 
@@ -81,11 +84,8 @@ def install_dynamic(directory: Path, python: Path) -> Path:
         The directory, for the engine's PATH.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / "pulumi-resource-pulumi-python", _attended(python, 'pulumi.dynamic "$@"'))
+    # Unbuffered: the engine waits for the port, which the module prints without flushing. As Pulumi's own it
+    # outlives an engine that was killed: a provider may have something to clean up.
+    script = f'#!/bin/sh\nexec {shlex.quote(str(python.absolute()))} -u -m pulumi.dynamic "$@"\n'
+    _write(directory / "pulumi-resource-pulumi-python", script)
     return directory
-
-
-def _attended(python: Path, command: str) -> str:
-    interpreter, program = (shlex.quote(str(path)) for path in (python.absolute(), attended.__file__))
-    # Unbuffered: the engine waits for the port, which the modules print without flushing.
-    return f"#!/bin/sh\n{PARENT}=$PPID exec {interpreter} -u -P {program} {command}\n"

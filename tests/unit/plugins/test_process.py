@@ -15,7 +15,7 @@ from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from sandbox.plugins import attended
-from sandbox.plugins.install import ANALYZER, install, install_analyzer, install_dynamic
+from sandbox.plugins.install import ANALYZER, install, install_analyzer
 
 ROOT = Path(__file__).parents[3]
 
@@ -64,17 +64,12 @@ PolicyPack("small", [ResourceValidationPolicy("any", "Any will do.", lambda args
 """
 
 
-@pytest.fixture(params=["resources", "dynamic resources", "policies"])
+@pytest.fixture(params=["resources", "policies"])
 def plugin(request: pytest.FixtureRequest, directory: Path, tmp_path: Path) -> list[str]:
     """What each kind of plugin is started with; it prints its port."""
     python = Path(sys.executable)
     if request.param == "resources":
         return [str(directory / "pulumi-resource-random"), "127.0.0.1:1"]
-    if request.param == "dynamic resources":
-        return [
-            str(install_dynamic(tmp_path / "bin", python) / "pulumi-resource-pulumi-python"),
-            "127.0.0.1:1",
-        ]
     (tmp_path / "__main__.py").write_text(PACK)
     return [str(install_analyzer(tmp_path / "bin", python) / ANALYZER), "127.0.0.1:1", "."]
 

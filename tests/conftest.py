@@ -22,6 +22,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 TESTS = Path(__file__).parent
 # Folders whose tests share a platform each, and the limit of one test in seconds: the first brings it up.
 PLATFORMS = {"kbatch": 1200, "mesh": 1800, "ray": 1200}
+# What shares a sandbox with nobody else, and takes long: whichever worker is free first takes it.
+APART = ("faults", "sandbox/test_kind.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,7 +61,10 @@ def _group(item: pytest.Item) -> str | None:
         return "real"
     if not item.get_closest_marker("sandbox"):
         return None
-    return "platform" if _platform(item) else "sandbox"
+    if _platform(item):
+        return "platform"
+    place = item.path.relative_to(TESTS)
+    return next((each for each in APART if place.is_relative_to(each)), "sandbox")
 
 
 def _platform(item: pytest.Item) -> str | None:

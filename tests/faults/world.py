@@ -181,8 +181,15 @@ class World:
 
     def cluster(self) -> dict[str, str]:
         """All objects of the small stack, once controllers are done with them."""
-        with KubeApi(self._environment.kubeconfig) as api:
-            return snapshot.of_cluster(api, (NAMESPACE,), (small.GROUP, "team-a"))
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                with KubeApi(self._environment.kubeconfig) as api:
+                    return snapshot.of_cluster(api, (NAMESPACE,), (small.GROUP, "team-a"))
+            except ApiUnreachable:  # what a definition is for cannot be listed in its first moments
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
 
     def settled(self, wanted: Mapping[str, str]) -> list[str]:
         """How the objects differ from what is wanted, after a while in which controllers may act."""

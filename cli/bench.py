@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 
+from cli import exits
+
 if TYPE_CHECKING:
     from bench.figures import Figures
     from bench.speed import Site
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STATE: Final = ROOT / ".rayfort" / "bench"
-EXIT_FAILED: Final = 1
 
 app = typer.Typer(help="Measure, on what is made for it.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -105,7 +106,7 @@ def mesh(
     for problem in wrong:
         typer.echo(f"rayfort: {problem}", err=True)
     if wrong:
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(exits.FAILED)
 
 
 @app.command()
@@ -263,4 +264,4 @@ def _show(
     for problem in wrong:
         typer.echo(f"rayfort: {problem}", err=True)
     if wrong:
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(exits.FAILED)

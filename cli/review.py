@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rayfort.policies.rule import Stage
 
+from cli import exits
+
 if TYPE_CHECKING:
     from rayfort.review.github import GitHub
     from rayfort.review.model import Review
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_CHANGES: Final = 3
 TOKEN: Final = "GITHUB_TOKEN"  # noqa: S105 - a variable's name
 
 app = typer.Typer(
@@ -164,7 +163,7 @@ def deploy(stack: Stack) -> None:
         raise _failure(error) from None
     ended = preview_run.up(target, lambda _: None, lambda line: print(line, flush=True))
     if ended.failed:
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(exits.FAILED)
 
 
 @app.command()
@@ -243,7 +242,7 @@ def comment(
                 done = github.put_comment(number, body, MARKER, create=bool(read_ones))
                 print(f"comment {done}", file=sys.stderr)
         except GitHubError as error:
-            raise _failure(error, EXIT_FAILED) from None
+            raise _failure(error, exits.FAILED) from None
     if not unvouched:
         _exit(read_ones)
 
@@ -277,7 +276,7 @@ def drift(
                 done = github.close_issue(decision.body, DRIFT_MARKER)
             print(f"issue {done}", file=sys.stderr)
         except GitHubError as error:
-            raise _failure(error, EXIT_FAILED) from None
+            raise _failure(error, exits.FAILED) from None
     _exit(read_ones, expect_no_changes=True)
 
 
@@ -317,13 +316,13 @@ def _write(text: str, output: Path | None, *, quiet: bool = False) -> None:
         sys.stdout.write(text)
 
 
-def _failure(error: object, code: int = EXIT_USAGE) -> typer.Exit:
+def _failure(error: object, code: int = exits.USAGE) -> typer.Exit:
     print(f"rayfort: {error}", file=sys.stderr)
     return typer.Exit(code)
 
 
 def _exit(reviews: "list[Review]", *, expect_no_changes: bool = False) -> None:
     if any(review.failed for review in reviews):
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(exits.FAILED)
     if expect_no_changes and any(review.changes for review in reviews):
-        raise typer.Exit(EXIT_CHANGES)
+        raise typer.Exit(exits.CHANGES)

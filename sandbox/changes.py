@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pulumi.automation as auto
 from pulumi.automation.events import PolicyEvent
-from rayfort.review.said import plain
+from rayfort.review.said import plain, uncoloured
 
 Note = Callable[[str], None]
 
@@ -54,7 +54,7 @@ def follow(event: auto.EngineEvent, changes: Changes, note: Note) -> None:
     diagnostic = event.diagnostic_event
     if diagnostic and not diagnostic.ephemeral and diagnostic.severity in {"error", "warning"}:
         about = diagnostic.urn.rsplit("::", 1)[-1] if diagnostic.urn else ""
-        text = plain(_without_colour(diagnostic.message).strip())
+        text = plain(uncoloured(diagnostic.message))
         line = f"{about}: {text}" if about else text
         told = changes.errors if diagnostic.severity == "error" else changes.warnings
         if line not in told:
@@ -64,16 +64,5 @@ def follow(event: auto.EngineEvent, changes: Changes, note: Note) -> None:
 def _violation(found: PolicyEvent) -> str:
     """Rule, level and resource, then what is wrong; the rule's own description is left out."""
     about = (found.resource_urn or "").rsplit("::", 1)[-1]
-    problem = _without_colour(found.message).strip().partition("\n")
+    problem = uncoloured(found.message).partition("\n")
     return f"{found.policy_name} ({found.enforcement_level}) {about}: {problem[2].strip() or problem[0]}"
-
-
-def _without_colour(text: str) -> str:
-    """Engine messages hold colour directives such as ``<{%reset%}>``."""
-    while "<{%" in text:
-        start = text.index("<{%")
-        end = text.find("%}>", start)
-        if end < 0:
-            return text
-        text = text[:start] + text[end + 3 :]
-    return text

@@ -5,9 +5,15 @@ from typing import Final
 
 # The engine says the error of an inline program once more, behind these words, after the program said it.
 _AGAIN: Final = "an unhandled error occurred: "
+_COLOUR: Final = re.compile(r"<\{%.*?%\}>")
 _AROUND: Final = re.compile(
     r"^(python inline source runtime error|Program failed with an unhandled exception): ?"
 )
+
+
+def uncoloured(message: str) -> str:
+    """A message without the engine's directives, such as ``<{%reset%}>``, and without blanks around it."""
+    return _COLOUR.sub("", message).strip()
 
 
 def plain(message: str) -> str:

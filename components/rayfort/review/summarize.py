@@ -10,7 +10,7 @@ from pulumi.automation.events import DiagnosticEvent, OpType, PolicyEvent, StepE
 from rayfort.review.model import Change, Effect, Review, Violation, Weakened
 from rayfort.review.names import STACK_TYPE, Tree, called, kind, name_of, type_of
 from rayfort.review.properties import Differ, inputs, outputs
-from rayfort.review.said import plain
+from rayfort.review.said import plain, uncoloured
 from rayfort.review.secrets import redact
 
 WEAKENED: Final = "weakened"
@@ -25,7 +25,6 @@ _EFFECTS: Final = {
     OpType.DELETE_REPLACED: Effect.REPLACE,
     OpType.IMPORT_REPLACEMENT: Effect.REPLACE,
 }
-_COLOUR: Final = re.compile(r"<\{%.*?%\}>")
 # What adds nothing to the errors before it.
 _NOTHING_NEW: Final = frozenset({"preview failed", "update failed", "error: preview failed"})
 _PLUGIN_NOTE: Final = re.compile(r"^using pulumi-\S+ from \$PATH")
@@ -185,7 +184,7 @@ def _violation(found: PolicyEvent, steps: list[StepEventMetadata], secrets: set[
     if urn and not name and type_of(urn) != STACK_TYPE:
         name = f"{kind(type_of(urn))} {name_of(urn)}"
     # The first line is the rule's own description. Redacted as a whole: a part of a key looks like nothing.
-    message = redact(_COLOUR.sub("", found.message).strip(), secrets).partition("\n")
+    message = redact(uncoloured(found.message), secrets).partition("\n")
     return Violation(
         rule=redact(found.policy_name, secrets),
         mandatory=found.enforcement_level == "mandatory",
@@ -220,7 +219,7 @@ def _about(text: str, names: str, count: int) -> str:
 
 
 def _text(diagnostic: DiagnosticEvent) -> str:
-    return _COLOUR.sub("", diagnostic.message).strip()
+    return uncoloured(diagnostic.message)
 
 
 def _short(text: str) -> str:

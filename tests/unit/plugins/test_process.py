@@ -67,11 +67,10 @@ PolicyPack("small", [ResourceValidationPolicy("any", "Any will do.", lambda args
 @pytest.fixture(params=["resources", "policies"])
 def plugin(request: pytest.FixtureRequest, directory: Path, tmp_path: Path) -> list[str]:
     """What each kind of plugin is started with; it prints its port."""
-    python = Path(sys.executable)
     if request.param == "resources":
         return [str(directory / "pulumi-resource-random"), "127.0.0.1:1"]
     (tmp_path / "__main__.py").write_text(PACK)
-    return [str(install_analyzer(tmp_path / "bin", python) / ANALYZER), "127.0.0.1:1", "."]
+    return [str(install_analyzer(tmp_path / "bin", Path(sys.executable)) / ANALYZER), "127.0.0.1:1", "."]
 
 
 def test_what_the_engine_starts_goes_with_it(plugin: list[str], tmp_path: Path) -> None:

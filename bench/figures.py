@@ -30,10 +30,14 @@ class Figures:
         self._put(name, Spread.of(samples), unit)
 
     def compare(self, name: str, ours: Sequence[float], others: Sequence[float], than: str) -> None:
-        """Two figures in seconds, and their ratio round by round."""
-        self._put(name, ratios(ours, others), "x")
+        """Two figures in seconds, and their ratio."""
+        self.ratio(name, ours, others)
         self._put(f"{name}: rayfort", Spread.of(ours), "s")
         self._put(f"{name}: {than}", Spread.of(others), "s")
+
+    def ratio(self, name: str, ours: Sequence[float], others: Sequence[float]) -> None:
+        """How many times as much ours are, round by round."""
+        self._put(name, ratios(ours, others), "x")
 
     def take(self, other: Figures) -> None:
         """Add all of another run."""

@@ -67,22 +67,25 @@ def _inputs(blank: Blank) -> dict[str, Any]:
     }
 
 
+def register(found: Iterable[Blank], kubeconfig: str) -> None:
+    """Register the blanks, on the cluster of a kubeconfig."""
+    provider: k8s.Provider | None = None
+    for blank in found:
+        if blank.role == "provider":
+            provider = k8s.Provider(blank.name, kubeconfig=pulumi.Output.secret(kubeconfig))
+            continue
+        if blank.role == "component":
+            pulumi.ComponentResource(blank.type, blank.name)
+            continue
+        own = provider if blank.type.startswith("kubernetes:") else None
+        pulumi.CustomResource(blank.type, blank.name, _inputs(blank), pulumi.ResourceOptions(provider=own))
+
+
 def program(found: Iterable[Blank], kubeconfig: str) -> Callable[[], Awaitable[None]]:
-    """A program that registers the blanks, on the cluster of a kubeconfig."""
+    """A program that registers the blanks."""
 
     async def run() -> None:
-        provider: k8s.Provider | None = None
-        for blank in found:
-            if blank.role == "provider":
-                provider = k8s.Provider(blank.name, kubeconfig=pulumi.Output.secret(kubeconfig))
-                continue
-            if blank.role == "component":
-                pulumi.ComponentResource(blank.type, blank.name)
-                continue
-            own = provider if blank.type.startswith("kubernetes:") else None
-            pulumi.CustomResource(
-                blank.type, blank.name, _inputs(blank), pulumi.ResourceOptions(provider=own)
-            )
+        register(found, kubeconfig)
         await asyncio.sleep(0)  # as `infra.program.run`, and for its reason
 
     return run

@@ -7,7 +7,7 @@ a run which was interrupted goes on, and one can be done in parts.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -19,16 +19,21 @@ from bench.measure import Taken
 from bench.speed import Site
 
 FROM: Final = 10  # workspaces from which on growth is fitted; below, what there is once hides it
-# What is done with each number of workspaces, in this order.
+# Above so many workspaces the engine would write its state for hours.
+CHECKPOINTS: Final = 50
 OPERATIONS: Final = {
     "null": "preview, null program",
     "preview": "preview",
     "up": "first `up`",
+    "destroy": "destroy",
+    "up-once": "first `up`, state written once",
     "unchanged": "`up` without a change",
     "change": "`up`, one workspace changed",
-    "destroy": "destroy",
+    "destroy-once": "destroy, state written once",
 }
 _VERBS: Final = {"null": "preview", "unchanged": "up", "change": "up"}
+_ONCE: Final = "-once"  # the engine writes its state at the end only
+_FIRST: Final = ("null", "preview", "up")  # what begins with an empty cluster
 
 
 @dataclass(frozen=True)
@@ -43,32 +48,49 @@ class Step:
         """Its name."""
         return f"{self.operation}/{self.count}"
 
+    @property
+    def once(self) -> bool:
+        """Whether the engine writes its state at the end only."""
+        return self.operation.endswith(_ONCE)
 
-def steps(counts: tuple[int, ...]) -> list[Step]:
-    """What there is to do, in order: each number of workspaces from an empty cluster to an empty cluster."""
-    return [Step(count, operation) for count in counts for operation in OPERATIONS]
+    @property
+    def verb(self) -> str:
+        """What the engine is asked for."""
+        plain = self.operation.removesuffix(_ONCE)
+        return _VERBS.get(plain, plain)
 
 
-def scale(site: Site, counts: tuple[int, ...], most: int | None = None) -> dict[str, Taken]:
+def steps(counts: tuple[int, ...], checkpoints: int = CHECKPOINTS) -> list[Step]:
+    """What there is to do, in order: each number of workspaces from an empty cluster to an empty cluster.
+
+    Args:
+        counts: of workspaces.
+        checkpoints: above so many, `up` and `destroy` are measured with the state written once alone.
+    """
+    found = [Step(count, operation) for count in counts for operation in OPERATIONS]
+    return [step for step in found if step.count <= checkpoints or step.operation not in {"up", "destroy"}]
+
+
+def scale(site: Site, todo: Iterable[Step], most: int | None = None) -> dict[str, Taken]:
     """Measure what was not measured yet, and return all that was.
 
     Args:
         site: where; its sandbox stays until `speed.remove`.
-        counts: of workspaces, ascending.
+        todo: see `steps`.
         most: how many measurements at most; None for all.
     """
     done = read(site)
-    todo = [step for step in steps(counts) if step.key not in done][:most]
-    if not todo:
+    left = [step for step in todo if step.key not in done][:most]
+    if not left:
         return done
-    _forget_half(site, todo[0])
-    for step in todo:
-        title = f"{step.count} workspaces: {OPERATIONS[step.operation]}"
-        with site.progress.step(title):
+    _forget_half(site, left[0])
+    for step in left:
+        with site.progress.step(f"{step.count} workspaces: {OPERATIONS[step.operation]}"):
             blanks = site.blanks(step.count) if step.operation == "null" else None
-            verb = _VERBS.get(step.operation, step.operation)
             changed = step.operation == "change"
-            done[step.key] = site.ask(verb, step.count, changed=changed, blanks=blanks)
+            done[step.key] = site.ask(
+                step.verb, step.count, changed=changed, blanks=blanks, checkpoints=not step.once
+            )
         _write(site, done)
     return done
 
@@ -77,7 +99,7 @@ def _forget_half(site: Site, step: Step) -> None:
     """Delete what a first `up` made that was interrupted: what is left of it would not be a first one."""
     plane = site.plane(step.count)
     plane.start()
-    if step.operation in {"null", "preview", "up"} and plane.state_bytes:
+    if step.operation.removesuffix(_ONCE) in _FIRST and plane.state_bytes:
         with site.progress.step("Remove what an interrupted run made"):
             plane.delete()
 

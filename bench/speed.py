@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import yaml
 
 from bench import null_program
 from bench.by_hand import Hands, recipe
@@ -43,24 +46,30 @@ class Site:
         root: the checkout.
         state: the directory of a sandbox that is made for it.
         progress: where its steps are shown.
-        checkpoints: see `Plane`.
     """
 
     root: Path
     state: Path
     progress: Progress = field(repr=False)
-    checkpoints: bool = True
 
     def plane(self, count: int) -> Plane:
         """The sandbox with settings for so many workspaces."""
         overrides = workspaces(self.root, self.state, count)
         return Plane(self.root, self.progress, state=self.state, overrides=overrides)
 
-    def ask(self, verb: str, count: int, *, changed: bool = False, blanks: Path | None = None) -> Taken:
-        """Have one operation measured."""
+    def ask(
+        self,
+        verb: str,
+        count: int,
+        *,
+        changed: bool = False,
+        blanks: Path | None = None,
+        checkpoints: bool = True,
+    ) -> Taken:
+        """Have one operation measured, see `Order`."""
         overrides = workspaces(self.root, self.state, count, changed=changed)
         null = str(blanks) if blanks else None
-        order = Order(str(self.root), str(self.state), verb, overrides, null, self.checkpoints)
+        order = Order(str(self.root), str(self.state), verb, overrides, null, checkpoints)
         return ask(order, LIMIT)
 
     def blanks(self, count: int) -> Path:
@@ -97,7 +106,7 @@ def up(site: Site, counts: tuple[int, ...], rounds: int) -> Figures:
             for number in range(1, rounds + 1):
                 with site.progress.step(f"{count} workspaces, round {number} of {rounds}") as step:
                     pairs.append(round_of_up(site, count, step.note))
-            ours, others = zip(*pairs, strict=True)
+            ours, others = _apart(pairs)
             figures.compare(f"up/{count}", ours, others, "by hand")
     return figures
 
@@ -185,6 +194,7 @@ def start(site: Site, rounds: int) -> Figures:
             warm.append(site.ask("start", 1).seconds)
     figures.add("start/cold", cold, "s")
     figures.add("start/warm", warm, "s")
+    figures.ratio("start/warm against cold", warm, cold)
     return figures
 
 
@@ -199,14 +209,14 @@ def program(site: Site, rounds: int) -> Figures:
         )
         for count in (1, _MANY):
             step.note(f"settings of {count} workspaces")
-            figures.add(f"settings/{count}", [_settings(site, count) for _ in range(rounds)], "s")
+            ours, others = _apart(_settings(site, count) for _ in range(rounds))
+            figures.compare(f"settings/{count}", ours, others, "their YAML")
         measured = {}
         for count in _SIZES:
             step.note(f"program with {count} workspaces")
-            seconds, resources = _recorded(site, count)
-            figures.add(f"program/{count}", [seconds], "s")
-            figures.add(f"program/{count} for each resource", [1000 * seconds / resources], "ms")
-            measured[count] = seconds
+            ours, others = _apart(_recorded(site, count) for _ in range(rounds))
+            figures.compare(f"program/{count}", ours, others, "null program")
+            measured[count] = figures.values[f"program/{count}: rayfort"]
     figures.add("program/exponent", [exponent(measured)], "")
     return figures
 
@@ -218,20 +228,32 @@ def _import(root: Path, statement: str) -> float:
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def _settings(site: Site, count: int) -> float:
+def _apart(pairs: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    ours, others = zip(*pairs, strict=True)
+    return list(ours), list(others)
+
+
+def _settings(site: Site, count: int) -> tuple[float, float]:
+    """Seconds of a processor to check settings, and to read the YAML that they stand in."""
     values: dict[str, Any] = written(site.root, site.state) | workspaces(site.root, site.state, count)
-    before = time.process_time()
-    weakened(parse(values))
-    return time.process_time() - before
+    text = yaml.safe_dump(json.loads(json.dumps(values)))  # a copy: YAML would refer to what is there twice
+    return _processor(lambda: weakened(parse(values))), _processor(lambda: yaml.safe_load(text))
 
 
-def _recorded(site: Site, count: int) -> tuple[float, int]:
-    """Seconds of a processor, and resources, of the program with a recorder in the engine's place."""
+def _recorded(site: Site, count: int) -> tuple[float, float]:
+    """Seconds of a processor of the program and of the null program, recorded instead of an engine's work."""
     found = stack(site, count)
-    settings, _ = offline._without_credentials(offline.settings_of(found))
+    settings, _ = offline.without_credentials(offline.settings_of(found))
+    blanks = null_program.blanks(offline.plan(found))
+    ours = _processor(lambda: record(lambda: provision(settings, Path()), PROJECT, STACK))
+    null = _processor(lambda: record(lambda: null_program.register(blanks, ""), PROJECT, STACK))
+    return ours, null
+
+
+def _processor(work: Callable[[], object]) -> float:
     before = time.process_time()
-    recording = record(lambda: provision(settings, Path()), PROJECT, STACK)
-    return time.process_time() - before, len(recording.registrations)
+    work()
+    return time.process_time() - before
 
 
 def remove(site: Site) -> None:

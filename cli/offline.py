@@ -111,7 +111,7 @@ def plan(stack: StackFile) -> Plan:
         SettingsError: if the stack's settings are not valid.
     """
     settings = settings_of(stack)
-    offline, notes = _without_credentials(settings)
+    offline, notes = without_credentials(settings)
 
     def program() -> None:
         provision(offline, Path())
@@ -141,7 +141,7 @@ def _about_encryption(stack: StackFile) -> Iterator[str]:
         yield f"{values} not decrypted and shown as {MASK}"
 
 
-def _without_credentials(settings: Settings) -> tuple[Settings, list[str]]:
+def without_credentials(settings: Settings) -> tuple[Settings, list[str]]:
     """The settings with a kubeconfig that leads nowhere, unless the stack file holds a readable one."""
     cluster = settings.cluster
     if not isinstance(cluster, ExistingClusterSettings):

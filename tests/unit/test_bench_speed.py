@@ -218,8 +218,20 @@ def test_growth_is_fitted_without_what_is_there_once() -> None:
 def test_every_size_goes_from_empty_to_empty() -> None:
     keys = [step.key for step in scale.steps((1, 10))]
     assert keys[0] == "null/1"
-    assert keys[len(scale.OPERATIONS) - 1] == "destroy/1"
+    assert keys[len(scale.OPERATIONS) - 1] == "destroy-once/1"
     assert len(set(keys)) == len(keys) == 2 * len(scale.OPERATIONS)
+    there = False
+    for step in scale.steps((1,)):
+        assert there == (step.operation not in {"null", "preview", "up", "up-once"})
+        there = step.verb == "up" or (there and step.verb != "destroy")
+    assert not there
+
+
+def test_where_the_state_is_large_it_is_written_once_alone() -> None:
+    large = [step for step in scale.steps((50, 51), checkpoints=50) if step.count == 51]
+    assert [step.operation for step in large if step.verb == "destroy"] == ["destroy-once"]
+    assert [step.operation for step in large if step.once] == ["up-once", "destroy-once"]
+    assert len(large) == len(scale.OPERATIONS) - 2
 
 
 def test_what_was_measured_is_not_measured_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,15 +244,16 @@ def test_what_was_measured_is_not_measured_again(site: Site, monkeypatch: pytest
             """Nothing runs in this test."""
 
     def ask(_: Site, verb: str, count: int, **options: Any) -> Taken:
-        asked.append(f"{verb}/{count}")
+        asked.append(f"{verb}{'' if options['checkpoints'] else ' once'}")
         return _taken(1, 1)
 
     monkeypatch.setattr(Site, "plane", lambda *_: Plane())
     monkeypatch.setattr(Site, "ask", ask)
     monkeypatch.setattr(Site, "blanks", lambda *_: Path("blanks"))
-    assert list(scale.scale(site, (1,), most=4)) == ["null/1", "preview/1", "up/1", "unchanged/1"]
-    assert list(scale.scale(site, (1,))) == [f"{each}/1" for each in scale.OPERATIONS]
-    assert asked == ["preview/1", "preview/1", "up/1", "up/1", "up/1", "destroy/1"]
+    todo = scale.steps((1,))
+    assert list(scale.scale(site, todo, most=4)) == ["null/1", "preview/1", "up/1", "destroy/1"]
+    assert list(scale.scale(site, todo)) == [f"{each}/1" for each in scale.OPERATIONS]
+    assert asked == ["preview", "preview", "up", "destroy", "up once", "up", "up", "destroy once"]
 
 
 def _state(type_: str, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -302,8 +302,11 @@ def _decoded(answer: Any) -> Object:
 
 
 def _cause(error: BaseException) -> str:
-    reason = getattr(error, "reason", None)
-    return str(reason if reason is not None else error)
+    """What happened in the end, in words: libraries wrap it once or twice, as tuples in parentheses."""
+    reason = getattr(error, "reason", None) or error
+    inner = reason.args[-1] if reason.args else None
+    last = inner if isinstance(inner, BaseException) else reason
+    return getattr(last, "strerror", None) or str(last)
 
 
 def _connect(kubeconfig: Mapping[str, Any]) -> Any:

@@ -32,6 +32,11 @@ def test_a_crash_of_the_program_is_one_error_too() -> None:
     ]
 
 
+def test_what_a_plugin_says_of_something_half_made_stands_alone() -> None:
+    said = "1 error occurred:\n\t* v1/Namespace mesh was created, but is not ready: no answer\n\n"
+    assert heard((URN, said)).errors == ["mesh: v1/Namespace mesh was created, but is not ready: no answer"]
+
+
 def test_the_same_of_two_resources_is_kept_for_each() -> None:
     assert heard((URN, "no answer"), (f"{URN}-two", "no answer")).errors == [
         "mesh: no answer",

@@ -5,6 +5,8 @@ from typing import Final
 
 # The engine says the error of an inline program once more, behind these words, after the program said it.
 _AGAIN: Final = "an unhandled error occurred: "
+# Around what a plugin says of a resource that it made, and that did not become ready.
+_ONE: Final = re.compile(r"^1 error occurred:\s+\* ")
 _COLOUR: Final = re.compile(r"<\{%.*?%\}>")
 _AROUND: Final = re.compile(
     r"^(python inline source runtime error|Program failed with an unhandled exception): ?"
@@ -22,4 +24,4 @@ def plain(message: str) -> str:
     Args:
         message: without colour directives and blanks around it.
     """
-    return _AROUND.sub("", message.removeprefix(_AGAIN))
+    return _ONE.sub("", _AROUND.sub("", message.removeprefix(_AGAIN)))

@@ -766,6 +766,15 @@ def test_refused_credentials_are_an_unreachable_cluster(kube: Client, api: FakeA
         kube.create(CONFIG_MAP, config_map())
 
 
+def test_a_server_that_hangs_up_is_told_in_words(kube: Client, api: FakeApi) -> None:
+    def hang_up(*_: Any) -> None:
+        raise ConnectionAbortedError
+
+    api.refuse = hang_up
+    with pytest.raises(Failed, match=r"no answer from http://\S+: Remote end closed connection without"):
+        kube.create(CONFIG_MAP, config_map())
+
+
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_busy_server_is_asked_again(kube: Client, api: FakeApi, method: str, status: int) -> None:

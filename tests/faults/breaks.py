@@ -99,10 +99,9 @@ def kill_daemon(*names: str) -> Break:
 
 def _kill(what: str, *names: str) -> Break:
     def act(world: World) -> None:
-        for name in names:
-            record = world.table.running(name)
+        for name, record in {name: world.table.running(name) for name in names}.items():
             assert record, f"{name} does not run"
-            os.kill(record.pid, signal.SIGKILL)
+            with_nobody(lambda pid=record.pid: os.kill(pid, signal.SIGKILL))  # it may go with the one before
             world.table.wait_gone(name, 10)
 
     return Break(f"kill -9 {what}", lambda s, m: Plan(m, act=lambda: act(s.world)))

@@ -14,6 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+import pulumi
+
 from sandbox.plugins.install import ANALYZER, install, install_analyzer
 from sandbox.processes import write_private
 from sandbox.progress import Progress
@@ -106,6 +108,25 @@ def alone() -> Iterator[None]:
         yield
     finally:
         os.environ.update(theirs)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the debug messages of Pulumi's SDK, for as long as the engine is called.
+
+    It sends the engine half a dozen for each resource, one call each: a third of what a program takes. The
+    sandbox has nowhere to show them.
+    """
+    debug = pulumi.log.debug
+    pulumi.log.debug = _nothing
+    try:
+        yield
+    finally:
+        pulumi.log.debug = debug
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """Take what is said, and say nothing."""
 
 
 def _append(environment: dict[str, str], directory: Path) -> None:

@@ -15,7 +15,7 @@ from infra import program
 from sandbox import failures, interrupted
 from sandbox.changes import Changes, Note, follow
 from sandbox.endpoints import Endpoints, LocalEndpoints
-from sandbox.engine import Engine, alone
+from sandbox.engine import Engine, alone, quiet
 from sandbox.errors import StackError
 from sandbox.image_source import ImageSource
 from sandbox.node.config import CNI_BINARIES
@@ -128,7 +128,7 @@ class SandboxStack:
     ) -> Changes:
         changes = Changes()
         try:
-            with alone():
+            with alone(), quiet():
                 stack = self._stack()
                 self._clear_lock(stack)
                 self._take_up_interrupted(stack)

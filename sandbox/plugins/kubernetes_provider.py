@@ -223,8 +223,7 @@ class KubernetesPlugin(Plugin):
         manager = checkpoint.field_manager(known, old.field_manager)
         origin = Origin(old.initial_api_version or kind.api_version, manager, old.rewrites)
         state = checkpoint.write(live, inputs, marked, origin)
-        kept = objects.from_server(inputs)
-        mark_secrets(kept, objects.from_server(marked))
+        kept = _kept(inputs, known, objects.from_server(marked), old.rewrites)
         problem = self._read_problem(request.urn, live, known, cluster)
         if problem:
             raise InitFailed(problem, resource_id=request.id, outputs=state, inputs=kept)
@@ -463,6 +462,20 @@ def _says_nothing(error: ApiError | UnknownKind) -> bool:
     if isinstance(error, UnknownKind) or error.status in (403, 404, 409) or error.status >= 500:
         return True
     return "does not support dry run" in str(error)
+
+
+def _kept(inputs: Object, known: Object, given: Object, rewrites: list[dict[str, Any]]) -> Object:
+    """The inputs that a read gives the engine to keep.
+
+    Those that were given where the server says the same in other words, such as `data` for `stringData`: the
+    engine would write its whole state for each resource whose inputs changed, now and again when the program
+    says what it said before.
+    """
+    if known and not any(diff.differences(inputs, shape.rewritten(known, rewrites))):
+        return given
+    kept: Object = objects.from_server(inputs)
+    mark_secrets(kept, given)
+    return kept
 
 
 def _importable(live: Object) -> Object:

@@ -17,6 +17,7 @@ from pulumi import automation
 from sandbox.plugins.install import install
 
 ROOT = Path(__file__).parents[2]
+RETAIN = {"PULUMI_DIY_BACKEND_RETAIN_CHECKPOINTS": "true"}
 
 
 class Site:
@@ -82,8 +83,8 @@ class Stack:
     def _hear(self, text: str) -> None:
         self.said += text + "\n"
 
-    def up(self) -> dict[str, Any]:
-        result = self._stack.up(on_output=self._hear, on_error=self._hear)
+    def up(self, **options: Any) -> dict[str, Any]:
+        result = self._stack.up(on_output=self._hear, on_error=self._hear, **options)
         return {key: output.value for key, output in result.outputs.items()}
 
     def fails_to_come_up(self, *, then: Callable[[], None] = lambda: None) -> str:
@@ -112,6 +113,10 @@ class Stack:
         deployment = self._stack.export_stack().deployment or {}
         resources = deployment["resources"]
         return {resource["urn"].rsplit("::", 1)[1]: resource for resource in resources}
+
+    def checkpoints(self) -> int:
+        """Return how often the engine wrote the state; it keeps all with `RETAIN`."""
+        return sum(1 for _ in self._backend.rglob(f"{self._stack.name}.json.[0-9]*"))
 
     def stored(self) -> str:
         """Return all that lies on disk about every stack, as it lies there."""

@@ -17,7 +17,7 @@ import pulumi_random as random
 import pytest
 from pulumi import ResourceOptions, automation
 
-from tests.sandbox.engine_site import Site, Stack
+from tests.sandbox.engine_site import RETAIN, Site, Stack
 
 pytestmark = [
     pytest.mark.sandbox,
@@ -125,7 +125,7 @@ def test_a_program_comes_up_stays_unchanged_and_comes_down(site: Site, make: Cal
         pulumi.export("address", service.spec.cluster_ip)
         pulumi.export("replicas", deployed.status.ready_replicas)
 
-    stack = make(program)
+    stack = make(program, **RETAIN)
     assert stack.preview() == {"create": 13}
     assert not site.exists("namespace", "demo")
     outputs = stack.up()
@@ -137,6 +137,10 @@ def test_a_program_comes_up_stays_unchanged_and_comes_down(site: Site, make: Cal
     stack.expect_no_changes()
     assert stack.refresh().keys() == {"same"}
     stack.expect_no_changes()
+    written = stack.checkpoints()
+    assert written > 13
+    stack.up(refresh=True)
+    assert stack.checkpoints() - written < 3, "the engine writes the whole state for what is as it was"
     for text in (stack.stored(), stack.said):
         assert outputs["password"] not in text
         assert live["data"]["token"] not in text

@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+import pulumi
 import pytest
 
 from sandbox import engine
@@ -153,3 +154,13 @@ def test_while_the_engine_is_called_nothing_of_the_users_pulumi_is_in_this_proce
         raise RuntimeError("something")
     assert os.environ["PULUMI_CONFIG_PASSPHRASE"] == "theirs"
     assert os.environ["PULUMI_CONFIG"] == "{}"
+
+
+def test_while_the_engine_is_called_the_sdk_keeps_its_debug_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(pulumi.log, "debug", told.append)
+    with pytest.raises(RuntimeError, match="something"), engine.quiet():
+        pulumi.log.debug("registering", None, ephemeral=True)
+        raise RuntimeError("something")
+    pulumi.log.debug("again")
+    assert told == ["again"]

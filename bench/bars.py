@@ -27,13 +27,13 @@ class Bar:
 
 
 BARS: Final = (
-    Bar("up/1", 1.25, "first `up` against helm and kubectl by hand, 1 workspace", kept=False),
+    Bar("up/1", 1.25, "first `up` against helm and kubectl by hand, 1 workspace"),
     Bar("up/10", 1.0, "first `up` against helm and kubectl by hand, 10 workspaces", kept=False),
     Bar("preview/null", 1.15, "preview against a program that registers as many resources"),
     Bar("preview/null processor", 1.15, "the same in seconds of a processor"),
-    Bar("scale/preview/exponent", 1.1, "growth of preview from 10 to 200 workspaces", "", kept=False),
+    Bar("scale/preview/exponent", 1.1, "growth of preview from 10 to 200 workspaces", ""),
     Bar("scale/unchanged/200", 60.0, "`up` of 200 workspaces that changes nothing", "s", kept=False),
-    Bar("scale/program/200", 500.0, "memory of the program with 200 workspaces", "MiB", kept=False),
+    Bar("scale/program/200", 500.0, "memory of the program with 200 workspaces", "MiB"),
     Bar("start/warm", 15.0, "start of a sandbox that was stopped", "s"),
 )
 

@@ -12,7 +12,7 @@ import yaml
 from rayfort.model import merge
 
 from infra import program
-from sandbox import failures, interrupted
+from sandbox import failures, interrupted, kept_state
 from sandbox.changes import Changes, Note, follow
 from sandbox.endpoints import Endpoints, LocalEndpoints
 from sandbox.engine import Engine, alone, quiet
@@ -128,7 +128,7 @@ class SandboxStack:
     ) -> Changes:
         changes = Changes()
         try:
-            with alone(), quiet():
+            with alone(), quiet(), kept_state.kept(self._backend, self._checkpoints):
                 stack = self._stack()
                 self._clear_lock(stack)
                 self._take_up_interrupted(stack)
@@ -208,7 +208,7 @@ class SandboxStack:
 
     def _clear_lock(self, stack: auto.Stack) -> None:
         """Drop the lock of an engine that was killed; who calls holds the sandbox's own lock."""
-        if any((self._engine.home / "backend" / ".pulumi" / "locks").rglob("*.json")):
+        if any((self._backend / ".pulumi" / "locks").rglob("*.json")):
             stack.cancel()
 
     def _take_up_interrupted(self, stack: auto.Stack) -> None:
@@ -224,8 +224,12 @@ class SandboxStack:
             # The stand-in knows by a mark what it has made; the official plugin goes by the name.
             stack.workspace.env_vars = {**stack.workspace.env_vars, _UPSERT: "true"}
 
+    @property
+    def _backend(self) -> Path:
+        return self._engine.home / "backend"
+
     def _checkpoints(self) -> Iterator[Path]:
-        return (self._engine.home / "backend" / ".pulumi" / "stacks").rglob(f"{STACK}.json")
+        return (self._backend / ".pulumi" / "stacks").rglob(f"{STACK}.json")
 
 
 def values(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ class Stage:
         command: the one that is disturbed; set once it is started.
         disk: the disk that the state is on, where that is one of its own.
         said: what other commands said meanwhile.
+        freed: set once a full disk is no longer to be filled.
     """
 
     world: World
@@ -37,6 +39,7 @@ class Stage:
     command: Command | None = None
     disk: Path | None = None
     said: list[str] = field(default_factory=list)
+    freed: threading.Event = field(default_factory=threading.Event)
 
     @property
     def now(self) -> Command:
@@ -190,18 +193,26 @@ def signalled(*numbers: signal.Signals, group: bool = True, pause: float = 1.0) 
 
 
 def full_disk() -> Break:
-    """Fill the disk that the state is on."""
+    """Fill the disk that the state is on, and whatever becomes free on it, until `Stage.freed`."""
 
     def act(stage: Stage) -> None:
         assert stage.disk
-        with (stage.disk / "filler").open("wb", buffering=0) as filler:
-            try:
-                while True:
-                    filler.write(bytes(4096))
-            except OSError:
-                pass
+        full = threading.Event()
+        args = (stage.disk / "filler", full, stage.freed)
+        threading.Thread(target=_fill, args=args, daemon=True).start()
+        assert full.wait(30)
 
     return Break("disk full", lambda s, m: Plan(m, act=lambda: act(s)), disk=True)
+
+
+def _fill(filler: Path, full: threading.Event, freed: threading.Event) -> None:
+    with filler.open("wb", buffering=0) as file:
+        while not freed.wait(0.002):
+            try:
+                while not freed.is_set():
+                    file.write(bytes(4096))
+            except OSError:
+                full.set()
 
 
 def read_only() -> Break:

@@ -65,6 +65,7 @@ def _fault(world: World, undisturbed: Undisturbed, fault: Fault, moment: Moment)
         plan.finish()
         world.mend()
         if stage.disk:
+            stage.freed.set()
             world.free(stage.disk)
         say(f"  {plan.request or 'nothing'}: exit code {code}")
 
